@@ -1,0 +1,69 @@
+//! DeleteRecords: moves log starts up. Source: KIP-107.
+
+use kafka_protocol::messages::delete_records_response::{
+    DeleteRecordsPartitionResult, DeleteRecordsTopicResult,
+};
+use kafka_protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse};
+
+use super::context::RequestContext;
+use super::reply::Outcome;
+use super::topic_creation::is_internal;
+use super::wire::topic as topic_name;
+use crate::environment::Runtime;
+use crate::model::{ErrorCode, Offset, PartitionIndex, TopicName};
+use crate::replication::TopicKey;
+
+/// As an offset: delete everything that is committed.
+const UP_TO_THE_HIGH_WATERMARK: i64 = -1;
+
+pub(super) async fn handle<R: Runtime>(
+    context: &RequestContext<R>,
+    request: DeleteRecordsRequest,
+) -> Outcome<DeleteRecordsResponse> {
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for topic in request.topics {
+        let name = topic_name(&topic.name);
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for asked in topic.partitions {
+            let (code, low_watermark) =
+                match delete(context, &name, asked.partition_index, asked.offset).await {
+                    Ok(start) => (ErrorCode::None, start.value()),
+                    Err(code) => (code, -1),
+                };
+            partitions.push(
+                DeleteRecordsPartitionResult::default()
+                    .with_partition_index(asked.partition_index)
+                    .with_low_watermark(low_watermark)
+                    .with_error_code(code.code()),
+            );
+        }
+        topics.push(
+            DeleteRecordsTopicResult::default().with_name(topic.name).with_partitions(partitions),
+        );
+    }
+    Outcome::Now(DeleteRecordsResponse::default().with_topics(topics))
+}
+
+async fn delete<R: Runtime>(
+    context: &RequestContext<R>,
+    topic: &TopicName,
+    partition: i32,
+    offset: i64,
+) -> Result<Offset, ErrorCode> {
+    if is_internal(topic.as_str()) {
+        return Err(ErrorCode::InvalidTopicException);
+    }
+    let partition = context
+        .services
+        .replicas
+        .partition(&TopicKey::Name(topic.clone()), PartitionIndex(partition))?;
+    if !partition.log().settings().deletes {
+        return Err(ErrorCode::PolicyViolation);
+    }
+    let up_to = match (offset, Offset::from_wire(offset)) {
+        (UP_TO_THE_HIGH_WATERMARK, _) => None,
+        (_, Some(offset)) => Some(offset),
+        (_, None) => return Err(ErrorCode::OffsetOutOfRange),
+    };
+    partition.delete_records(up_to).await
+}

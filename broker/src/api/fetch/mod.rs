@@ -1,0 +1,235 @@
+//! Fetch: records from the leaders of partitions. Source: KIP-74 (limits), KIP-227 (sessions), KIP-516 (ids), KIP-951.
+//!
+//! Records are found as pieces of files and leave as such. A fetch that finds less than `min_bytes` waits for any of its
+//! partitions to move, or for its time; then everything is looked at once more.
+
+mod response;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kafka_protocol::messages::FetchRequest;
+use kafka_protocol::messages::fetch_request::FetchTopic;
+
+use super::context::{RequestContext, Services};
+use super::endpoints::address_of;
+use super::reply::{Reply, Response, Verdict};
+use super::wire::topic as topic_name;
+use crate::environment::{Instant, Runtime, select};
+use crate::model::{ErrorCode, LeaderEpoch, PartitionIndex, TopicId};
+use crate::replication::{
+    Claim, FetchContext, Isolation, Outcome, PartitionFetch, PartitionRead, Told, TopicKey, Waiter,
+};
+use response::{Endpoint, FetchAnswer, PartitionAnswer, encode};
+
+/// Fetch names topics by id from here on.
+const BY_ID: i16 = 13;
+
+/// Sessions exist from here on.
+const SESSIONS: i16 = 7;
+
+/// A fetch under way.
+struct Fetching<R: Runtime> {
+    context: RequestContext<R>,
+    session: FetchContext,
+    max_bytes: u64,
+    min_bytes: u64,
+    isolation: Isolation,
+}
+
+pub(super) async fn handle<R: Runtime>(
+    context: RequestContext<R>,
+    request: FetchRequest,
+) -> Reply<R::File> {
+    let version = context.version();
+    let by_id = version >= BY_ID;
+    let replica =
+        if version >= 15 { request.replica_state.replica_id.0 } else { request.replica_id.0 };
+    let correlation_id = context.header.correlation_id;
+    let claim = if version >= SESSIONS {
+        Claim { session_id: request.session_id, epoch: request.session_epoch }
+    } else {
+        Claim { session_id: 0, epoch: -1 }
+    };
+    let asked = request.topics.iter().flat_map(|topic| partitions_of(topic, by_id)).collect();
+    let forgotten: Vec<_> = request
+        .forgotten_topics_data
+        .iter()
+        .flat_map(|topic| {
+            let key = key_of(by_id, TopicId(topic.topic_id), &topic.topic);
+            topic.partitions.iter().map(move |partition| (key.clone(), PartitionIndex(*partition)))
+        })
+        .collect();
+    let now = context.services.runtime.now();
+    let begun =
+        context.services.fetch_sessions.begin(now, claim, by_id, replica >= 0, (asked, &forgotten));
+    let session = match begun {
+        Ok(session) => session,
+        Err(error) => {
+            let answer =
+                FetchAnswer { error, session_id: 0, topics: Vec::new(), endpoints: Vec::new() };
+            return Reply::Now(encode(answer, version, correlation_id));
+        }
+    };
+    let isolation = if request.isolation_level == 1 {
+        Isolation::ReadCommitted
+    } else {
+        Isolation::ReadUncommitted
+    };
+    let broker_max = u64::try_from(context.services.config.replication.client_fetch_max_bytes)
+        .unwrap_or(u64::MAX);
+    let max_bytes = u64::try_from(request.max_bytes).unwrap_or(0).min(broker_max);
+    let min_bytes = u64::try_from(request.min_bytes).unwrap_or(0).min(max_bytes);
+    let deadline = now.plus_millis(i64::from(request.max_wait_ms));
+    let fetching = Fetching { context, session, max_bytes, min_bytes, isolation };
+    let reads = fetching.read_all().await;
+    if request.max_wait_ms <= 0 || fetching.is_enough(&reads) {
+        return Reply::Now(fetching.answer(reads));
+    }
+    Reply::Later(Box::pin(async move { Verdict::Answer(fetching.wait(deadline).await) }))
+}
+
+fn key_of(by_id: bool, id: TopicId, name: &kafka_protocol::messages::TopicName) -> TopicKey {
+    if by_id { TopicKey::Id(id) } else { TopicKey::Name(topic_name(name)) }
+}
+
+fn partitions_of(topic: &FetchTopic, by_id: bool) -> impl Iterator<Item = PartitionFetch> {
+    let key = key_of(by_id, TopicId(topic.topic_id), &topic.topic);
+    topic.partitions.iter().map(move |partition| PartitionFetch {
+        topic: key.clone(),
+        partition: PartitionIndex(partition.partition),
+        offset: partition.fetch_offset,
+        max_bytes: partition.partition_max_bytes,
+        current_leader_epoch: LeaderEpoch::from_wire(partition.current_leader_epoch),
+        last_fetched_epoch: LeaderEpoch::from_wire(partition.last_fetched_epoch),
+        log_start_offset: partition.log_start_offset,
+    })
+}
+
+impl<R: Runtime> Fetching<R> {
+    fn services(&self) -> &Arc<Services<R>> {
+        &self.context.services
+    }
+
+    /// Looks at every partition once, in the session's order, within the limits: the first that has something gives at least
+    /// one whole batch, whatever the limits.
+    async fn read_all(&self) -> Vec<PartitionRead<R::File>> {
+        let mut left = self.max_bytes;
+        let mut is_first = true;
+        let mut reads = Vec::with_capacity(self.session.partitions.len());
+        for fetch in &self.session.partitions {
+            let read = match self.services().replicas.partition(&fetch.topic, fetch.partition) {
+                Err(code) => PartitionRead::refused(code),
+                Ok(partition) => {
+                    let max_bytes = left.min(u64::try_from(fetch.max_bytes).unwrap_or(0));
+                    partition.read(fetch, max_bytes, is_first, self.isolation).await
+                }
+            };
+            left = left.saturating_sub(read.bytes());
+            is_first &= read.bytes() == 0;
+            reads.push(read);
+        }
+        reads
+    }
+
+    fn is_enough(&self, reads: &[PartitionRead<R::File>]) -> bool {
+        let bytes: u64 = reads.iter().map(PartitionRead::bytes).sum();
+        bytes >= self.min_bytes
+            || reads.is_empty()
+            || reads.iter().any(|read| read.error != ErrorCode::None || read.diverging.is_some())
+    }
+
+    async fn wait(self, deadline: Instant) -> Response<R::File> {
+        let runtime = self.services().runtime.clone();
+        let waiter = Waiter::new();
+        let mut time_is_up = Box::pin(runtime.sleep_until(deadline));
+        loop {
+            for fetch in &self.session.partitions {
+                if let Ok(partition) =
+                    self.services().replicas.partition(&fetch.topic, fetch.partition)
+                {
+                    partition.register(&waiter);
+                }
+            }
+            let reads = self.read_all().await;
+            if self.is_enough(&reads) {
+                return self.answer(reads);
+            }
+            drop(reads);
+            select! {
+                () = waiter.woken() => {}
+                () = &mut time_is_up => break,
+            }
+            // Many small appends in a row wake once: what comes within a moment is seen together.
+            if runtime.buggify("fetch.slow_wake") {
+                runtime.sleep(Duration::from_millis(50)).await;
+            }
+        }
+        let reads = self.read_all().await;
+        self.answer(reads)
+    }
+
+    fn answer(&self, reads: Vec<PartitionRead<R::File>>) -> Response<R::File> {
+        let outcomes: Vec<Outcome> = reads
+            .iter()
+            .map(|read| Outcome {
+                told: Told {
+                    high_watermark: read.high_watermark,
+                    log_start_offset: read.log_start_offset,
+                },
+                has_records: read.records.is_some(),
+                has_news: read.error != ErrorCode::None || read.diverging.is_some(),
+            })
+            .collect();
+        let services = self.services();
+        let (session_id, told) = services.fetch_sessions.finish(
+            services.runtime.now(),
+            &self.session,
+            &outcomes,
+            || services.runtime.random(),
+        );
+        let endpoints = self.endpoints_named_in(&reads);
+        let mut topics: Vec<(TopicKey, Vec<PartitionAnswer<R::File>>)> = Vec::new();
+        for ((fetch, read), is_told) in self.session.partitions.iter().zip(reads).zip(told) {
+            if !is_told {
+                continue;
+            }
+            let answer = PartitionAnswer {
+                partition: fetch.partition,
+                error: read.error,
+                high_watermark: read.high_watermark,
+                last_stable_offset: read.last_stable_offset,
+                log_start_offset: read.log_start_offset,
+                diverging: read.diverging.map(|end| (end.epoch.value(), end.offset.value())),
+                current_leader: read
+                    .current_leader
+                    .map(|(leader, epoch)| (leader.map_or(-1, |id| id.0), epoch.value())),
+                records: read.records.into_iter().collect(),
+            };
+            match topics.last_mut() {
+                Some((topic, partitions)) if *topic == fetch.topic => partitions.push(answer),
+                _ => topics.push((fetch.topic.clone(), vec![answer])),
+            }
+        }
+        let answer = FetchAnswer { error: ErrorCode::None, session_id, topics, endpoints };
+        encode(answer, self.context.version(), self.context.header.correlation_id)
+    }
+
+    /// Addresses of the leaders that errors point to.
+    fn endpoints_named_in(&self, reads: &[PartitionRead<R::File>]) -> Vec<Endpoint> {
+        let mut leaders: Vec<_> = reads.iter().filter_map(|read| read.current_leader?.0).collect();
+        if leaders.is_empty() {
+            return Vec::new();
+        }
+        leaders.sort_unstable();
+        leaders.dedup();
+        let image = self.context.image();
+        leaders
+            .into_iter()
+            .filter_map(|id| {
+                let (host, port) = address_of(&self.context, &image, image.cluster().broker(id)?)?;
+                Some(Endpoint { node: id.0, host, port: i32::from(port) })
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,81 @@
+//! Decisions about the cluster: made by one node, the active controller, which is the leader of the metadata quorum.
+//!
+//! A request *decides* against the newest image, uncommitted records included: it gives records and an outcome, and
+//! changes nothing. The records are appended to the metadata log; only then are they replayed into the working image;
+//! the outcome is parked until they are committed. When leadership is lost the working image is dropped and what was
+//! parked fails with `NOT_CONTROLLER`: it may or may not come true, and the one who asked finds out from the next
+//! controller. An outcome without records waits, too, while anything it may have seen is not yet committed.
+//!
+//! Kafka keeps *timelines* for this, maps that can be read at and reverted to an older offset. Images are immutable
+//! values that share what they have in common, so the committed state and the working state are simply two of them.
+//!
+//! [`QuorumController`] is one task with one bounded queue, reached through a [`Handle`]. It is fed with what is
+//! committed and with changes of leadership, in the order in which the quorum tells them. All decisions are in
+//! functions without clock, randomness or I/O: `topics.rs` (create, grow, delete), `placement.rs` (where replicas go),
+//! `cluster.rs` and `broker_heartbeat.rs` (who is in, who is fenced), `partitions.rs` (who is in sync) and
+//! `elections.rs` (who leads then), `configurations.rs`, `producer_ids.rs`, `features.rs`.
+//!
+//! # Invariants
+//!
+//! - Deciding takes `&self`: nothing but replaying records moves what is in the log.
+//! - What is kept beside the log (when a broker was heard, `heartbeats.rs`) is lost with leadership; a new controller
+//!   gives every broker a whole session before it judges.
+//! - The records of a request that must not be half done are one batch.
+//! - A broker's epoch is the offset at which the decision to register it begins, unless the quorum put records of its
+//!   own in between: it grows with every registration, which is all that anyone relies on.
+//!
+//! One thing differs from Apache Kafka: a broker whose own node is the controller is let in at once after its process
+//! was killed, without waiting for the end of its former session (`cluster.rs` says why that is safe).
+//!
+//! Sources: KIP-500, KIP-631, KIP-730, KIP-835, KIP-841, KIP-858, KIP-903, KIP-966.
+
+mod deciding;
+mod heartbeats;
+mod placement;
+mod topic_names;
+mod topics;
+mod elections;
+mod partitions;
+mod cluster;
+mod broker_heartbeat;
+mod client_metrics;
+mod configurations;
+mod producer_ids;
+mod features;
+mod machine;
+mod quorum_controller;
+#[cfg(test)]
+mod scenarios;
+#[cfg(test)]
+mod exploration;
+
+pub use broker_heartbeat::{BrokerHeartbeat, BrokerStanding, BrokerState};
+pub use cluster::{RegisterBroker, RegisterController, UnregisterBroker};
+pub use configurations::{
+    AlterConfigs, AlterConfigsOutcome, ConfigChange, ConfigOperation, ConfigValues,
+    IncrementalAlterConfigs,
+};
+pub use deciding::{Deciding, Random, Refusal, Request, Soft};
+pub use features::{KRAFT_VERSION, bootstrap_records, supported_features};
+pub use partitions::{AlterPartition, AlterPartitionOutcome, AlterPartitionState};
+pub use producer_ids::{AllocateProducerIds, ProducerIdBlock};
+pub use quorum_controller::{Error, Handle, MetadataLog, NotAppended, QuorumController};
+pub use topic_names::check_topic_name;
+pub use topics::{
+    CreatePartitions, CreateTopics, CreatedTopic, DeleteTopics, DeletedTopic, GrownTopic, NewTopic,
+    TopicReference,
+};
+
+use std::sync::Arc;
+
+use crate::config::NodeConfig;
+use crate::model::ClusterId;
+
+/// What a controller must know that is not in the log.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The cluster; brokers of another one are refused.
+    pub cluster_id: ClusterId,
+    /// This node's configuration.
+    pub config: Arc<NodeConfig>,
+}

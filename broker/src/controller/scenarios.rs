@@ -1,0 +1,653 @@
+//! Runs the scripts in `scenarios/` and compares what happens with what they say.
+//!
+//! A line that begins in the first column is a command, or a comment; the indented lines after it are what came of it.
+//! `UPDATE_SCENARIOS=1` writes them anew.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::machine::{Due, Machine};
+use super::{
+    AllocateProducerIds, AlterConfigs, AlterPartition, AlterPartitionState, BrokerHeartbeat,
+    ConfigChange, ConfigOperation, CreatePartitions, CreateTopics, DeleteTopics, GrownTopic,
+    IncrementalAlterConfigs, NewTopic, Refusal, RegisterBroker, Request, Settings, TopicReference,
+    UnregisterBroker, supported_features,
+};
+use crate::config::NodeConfig;
+use crate::metadata::{
+    CommittedBatch, ConfigResource, ConfigResourceType, Endpoint, LeaderRecoveryState,
+    MetadataImage, MetadataLoader, PartitionEpoch, PartitionRegistration,
+};
+use crate::model::{
+    BrokerEpoch, ClusterId, DirectoryId, LeaderEpoch, NodeId, Offset, PartitionIndex, Timestamp,
+    TopicId,
+};
+use crate::protocol::internal_records::metadata::{LeaderChange, MetadataRecord};
+use crate::state_machine::Decision;
+
+const LEVEL: i16 = 33;
+
+/// A controller on a log in memory, and what a script says to it.
+pub(super) struct World {
+    machine: Machine,
+    /// Everything appended.
+    log: Vec<MetadataRecord>,
+    committed: usize,
+    now: Duration,
+    random: u64,
+    output: String,
+    /// Names of topics, deleted ones too.
+    names: BTreeMap<TopicId, String>,
+}
+
+/// The words of a command: `name`s, and `key=value`s.
+struct Words<'a> {
+    plain: Vec<&'a str>,
+    named: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Words<'a> {
+    fn new(line: &'a str) -> Self {
+        let words = line.split_whitespace();
+        let (named, plain) = words.partition(|word| word.contains('='));
+        let named: Vec<&str> = named;
+        Self { plain, named: named.iter().filter_map(|word| word.split_once('=')).collect() }
+    }
+
+    fn get(&self, key: &str) -> Option<&'a str> {
+        self.named.iter().find(|(name, _)| *name == key).map(|(_, value)| *value)
+    }
+
+    fn number<T: std::str::FromStr>(&self, key: &str) -> Option<T> {
+        self.get(key).and_then(|text| text.parse().ok())
+    }
+
+    fn has(&self, flag: &str) -> bool {
+        self.plain.contains(&flag)
+    }
+
+    fn node(&self, place: usize) -> NodeId {
+        NodeId(self.plain[place].parse().expect("a node id"))
+    }
+}
+
+fn nodes(text: &str) -> Vec<NodeId> {
+    text.split(',').filter_map(|id| id.parse().ok()).map(NodeId).collect()
+}
+
+fn list(ids: &[NodeId]) -> String {
+    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        let settings = Settings {
+            cluster_id: ClusterId::from("cluster"),
+            config: Arc::new(NodeConfig::dev("data", &[]).expect("a node to try with")),
+        };
+        let mut world = Self {
+            machine: Machine::new(settings),
+            log: Vec::new(),
+            committed: 0,
+            now: Duration::from_secs(100),
+            random: 1,
+            output: String::new(),
+            names: BTreeMap::new(),
+        };
+        world.lead(1);
+        world.commit();
+        world.output.clear();
+        world
+    }
+
+    pub(super) fn image(&self) -> &MetadataImage {
+        self.machine.image()
+    }
+
+    pub(super) fn output(&self) -> &str {
+        &self.output
+    }
+
+    fn say(&mut self, text: impl AsRef<str>) {
+        writeln!(self.output, "  {}", text.as_ref()).expect("a string takes everything");
+    }
+
+    fn lead(&mut self, epoch: i32) {
+        self.machine.activate(LeaderEpoch::new(epoch), self.now);
+        let records = self.machine.first_records();
+        self.append(&records);
+    }
+
+    fn append(&mut self, records: &[MetadataRecord]) {
+        if records.is_empty() {
+            return;
+        }
+        self.log.extend(records.iter().cloned());
+        let last = Offset::new(i64::try_from(self.log.len()).expect("a short log") - 1);
+        self.machine.appended(records, last, self.now);
+        for (place, record) in (self.log.len() - records.len()..).zip(records) {
+            let text = self.record(record);
+            self.say(format!("@{place} {text}"));
+        }
+        let loaded = load(&self.log);
+        assert!(
+            self.machine.image().says_the_same_as(loaded.image()),
+            "the log loads to what the controller works with"
+        );
+    }
+
+    fn commit(&mut self) {
+        self.committed = self.log.len();
+        let loader = load(&self.log);
+        self.machine.commit(
+            loader.image().clone(),
+            loader.next_offset(),
+            loader.is_in_transaction(),
+        );
+    }
+
+    fn ask<Q: Request>(&mut self, request: &Q) -> Option<Q::Outcome> {
+        let mut state = self.random;
+        let mut random = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state >> 16
+        };
+        let decided = self.machine.decide(request, self.now, &mut random);
+        self.random = state;
+        match decided {
+            None => self.say("NOT_CONTROLLER"),
+            Some(Err(refusal)) => self.say(refused(&refusal)),
+            Some(Ok(Decision { records, response })) => {
+                self.append(&records);
+                self.machine.note(request, &response, self.now);
+                return Some(response);
+            }
+        }
+        None
+    }
+
+    pub(super) fn run(&mut self, line: &str) {
+        let words = Words::new(line);
+        match words.plain[0] {
+            "register" => self.register(&words),
+            "heartbeat" => self.heartbeat(&words),
+            "unregister" => drop(self.ask(&UnregisterBroker(words.node(1)))),
+            "create" => self.create(&words),
+            "grow" => self.grow(&words),
+            "delete" => self.delete(&words),
+            "alter" => self.alter(&words),
+            "replace" => self.replace(&words),
+            "isr" => self.isr(&words),
+            "producer-ids" => self.producer_ids(&words),
+            "advance" => self.advance(&words),
+            "commit" => self.commit(),
+            "lead" => self.lead(words.plain[1].parse().expect("an epoch")),
+            "resign" => {
+                self.machine.resign();
+                self.log.truncate(self.committed);
+            }
+            "brokers" => self.brokers(),
+            "topics" => self.topics(),
+            "configs" => self.configs(),
+            other => panic!("no command {other}"),
+        }
+    }
+
+    fn register(&mut self, words: &Words<'_>) {
+        let id = words.node(1);
+        let directory_count = words.number::<u128>("directories").unwrap_or(1);
+        let base = u128::from(id.0.unsigned_abs()) * 1_000;
+        let directories = match words.get("directory") {
+            Some(number) => vec![DirectoryId(Uuid::from_u128(number.parse().expect("a number")))],
+            None => (0..directory_count).map(|n| DirectoryId(Uuid::from_u128(base + n))).collect(),
+        };
+        let mut features = supported_features();
+        if let Some(max) = words.number::<i16>("max_version") {
+            features.get_mut("metadata.version").expect("always there").max = max;
+        }
+        let request = RegisterBroker {
+            cluster_id: ClusterId::from(words.get("cluster").unwrap_or("cluster")),
+            broker_id: id,
+            incarnation_id: Uuid::from_u128(words.number("incarnation").unwrap_or(1)),
+            endpoints: vec![Endpoint {
+                listener_name: "PLAINTEXT".to_owned(),
+                host: "host".to_owned(),
+                port: 9092,
+                security_protocol: 0,
+            }],
+            features,
+            rack: words.get("rack").map(str::to_owned),
+            directories,
+            previous_epoch: words.number("previous").map(BrokerEpoch),
+            is_migrating_zk_broker: words.has("zk"),
+        };
+        if let Some(epoch) = self.ask(&request) {
+            self.say(format!("epoch {epoch}"));
+        }
+    }
+
+    fn heartbeat(&mut self, words: &Words<'_>) {
+        let id = words.node(1);
+        let epoch = self.machine.image().cluster().broker(id).map_or(0, |broker| broker.epoch.0);
+        let newest = i64::try_from(self.log.len()).expect("a short log") - 1;
+        let request = BrokerHeartbeat {
+            broker_id: id,
+            broker_epoch: BrokerEpoch(words.number("epoch").unwrap_or(epoch)),
+            metadata_offset: Offset::from_wire(words.number("at").unwrap_or(newest)),
+            wants_fence: words.has("fence"),
+            wants_shutdown: words.has("shutdown"),
+            offline_directories: words
+                .number("offline")
+                .map(|number| DirectoryId(Uuid::from_u128(number)))
+                .into_iter()
+                .collect(),
+            cordoned_directories: None,
+        };
+        if let Some(standing) = self.ask(&request) {
+            let caught_up = if standing.is_caught_up { "" } else { ", not caught up" };
+            self.say(format!("{:?}{caught_up}", standing.state));
+        }
+    }
+
+    fn create(&mut self, words: &Words<'_>) {
+        let configs = words.named.iter().filter(|(key, _)| key.contains('.'));
+        let assignments = words.get("assign").map_or_else(Vec::new, |text| {
+            (0..).map(PartitionIndex).zip(text.split('/').map(nodes)).collect()
+        });
+        let topics = words.plain[1..].iter().filter(|word| **word != "validate");
+        let topics = topics.map(|name| NewTopic {
+            name: name.replace("EMPTY", "").replace('~', " ").replace("LONG", &"x".repeat(250)),
+            partition_count: words.number("partitions"),
+            replication_factor: words.number("replicas"),
+            assignments: assignments.clone(),
+            configs: configs
+                .clone()
+                .map(|(key, value)| {
+                    ((*key).to_owned(), (*value != "NULL").then(|| (*value).to_owned()))
+                })
+                .collect(),
+        });
+        let request =
+            CreateTopics { topics: topics.collect(), is_validate_only: words.has("validate") };
+        for (name, result) in self.ask(&request).unwrap_or_default() {
+            match result {
+                Ok(created) => self.say(format!(
+                    "{name}: {} partition(s) of {} replica(s)",
+                    created.partition_count, created.replication_factor
+                )),
+                Err(refusal) => self.say(refused(&refusal)),
+            }
+        }
+    }
+
+    fn grow(&mut self, words: &Words<'_>) {
+        let request = CreatePartitions {
+            topics: vec![GrownTopic {
+                name: words.plain[1].to_owned(),
+                partition_count: words.number("to").expect("a count"),
+                assignments: words.get("assign").map(|text| text.split('/').map(nodes).collect()),
+            }],
+            is_validate_only: words.has("validate"),
+        };
+        for (name, result) in self.ask(&request).unwrap_or_default() {
+            self.say_result(&name, result);
+        }
+    }
+
+    fn delete(&mut self, words: &Words<'_>) {
+        let references = words.plain[1..].iter().map(|name| match name.strip_prefix('#') {
+            None => TopicReference::Name((*name).to_owned()),
+            Some(name) => {
+                let known = self.names.iter().find(|(_, other)| *other == name);
+                TopicReference::Id(known.map_or(TopicId::ZERO, |(id, _)| *id))
+            }
+        });
+        let request = DeleteTopics { topics: references.collect() };
+        for (reference, result) in self.ask(&request).unwrap_or_default() {
+            let name = match reference {
+                TopicReference::Name(name) => name,
+                TopicReference::Id(_) => "(id)".to_owned(),
+            };
+            self.say_result(&name, result.map(drop));
+        }
+    }
+
+    fn alter(&mut self, words: &Words<'_>) {
+        let resource = resource_of(words);
+        let mut changes = Vec::new();
+        for (key, value) in &words.named {
+            let (operation, name) = match (key.strip_prefix('+'), key.strip_prefix('-')) {
+                (Some(name), _) => (ConfigOperation::Append, name),
+                (None, Some(name)) => (ConfigOperation::Subtract, name),
+                (None, None) => (ConfigOperation::Set, *key),
+            };
+            let value = (*value != "NULL").then(|| value.replace("LONG", &"x".repeat(40_000)));
+            changes.push(ConfigChange { name: name.to_owned(), operation, value });
+        }
+        for name in words.plain.iter().filter_map(|word| word.strip_prefix('!')) {
+            let operation = ConfigOperation::Delete;
+            changes.push(ConfigChange { name: name.to_owned(), operation, value: None });
+        }
+        let mut resources = vec![(resource.clone(), changes)];
+        if words.has("twice") {
+            resources.push((resource, Vec::new()));
+        }
+        let is_validate_only = words.has("validate");
+        let request = IncrementalAlterConfigs { resources, is_validate_only };
+        for (resource, result) in self.ask(&request).unwrap_or_default() {
+            self.say_result(
+                &format!("{} {}", resource.resource_type.name(), resource.name),
+                result,
+            );
+        }
+    }
+
+    fn replace(&mut self, words: &Words<'_>) {
+        let values = words.named.iter();
+        let values = values.map(|(key, value)| ((*key).to_owned(), Some((*value).to_owned())));
+        let request = AlterConfigs {
+            resources: vec![(resource_of(words), values.collect())],
+            is_validate_only: words.has("validate"),
+        };
+        for (resource, result) in self.ask(&request).unwrap_or_default() {
+            self.say_result(
+                &format!("{} {}", resource.resource_type.name(), resource.name),
+                result,
+            );
+        }
+    }
+
+    fn isr(&mut self, words: &Words<'_>) {
+        let topic = self.machine.image().topics().by_name(words.plain[1]).cloned();
+        let index = PartitionIndex(words.plain[2].parse().expect("an index"));
+        let Some(topic) = topic else { return self.say("no such topic") };
+        let current = topic.partition(index).map(|partition| (**partition).clone());
+        let current = current.unwrap_or_default();
+        let leader = words.number("by").map(NodeId).or(current.leader).unwrap_or(NodeId(-1));
+        let epoch = |id: NodeId| self.machine.image().cluster().broker(id).map(|b| b.epoch);
+        let wanted = nodes(words.get("to").expect("an ISR"));
+        let stale = words.number("stale").map(NodeId);
+        let request = AlterPartition {
+            broker_id: leader,
+            broker_epoch: epoch(leader).unwrap_or(BrokerEpoch(0)),
+            topics: vec![(
+                topic.id,
+                vec![AlterPartitionState {
+                    partition: index,
+                    leader_epoch: LeaderEpoch::new(
+                        words.number("leader_epoch").unwrap_or(current.leader_epoch.value()),
+                    ),
+                    isr: wanted
+                        .into_iter()
+                        .map(|id| {
+                            (id, if stale == Some(id) { Some(BrokerEpoch(0)) } else { epoch(id) })
+                        })
+                        .collect(),
+                    leader_recovery_state: if words.has("recovering") {
+                        LeaderRecoveryState::Recovering
+                    } else {
+                        LeaderRecoveryState::Recovered
+                    },
+                    partition_epoch: PartitionEpoch(
+                        words.number("partition_epoch").unwrap_or(current.partition_epoch.0),
+                    ),
+                }],
+            )],
+        };
+        for (_, partitions) in self.ask(&request).unwrap_or_default() {
+            for (index, result) in partitions {
+                match result {
+                    Ok(partition) => self.say(format!("{index}: {}", state_of(&partition))),
+                    Err(code) => self.say(format!("{index}: {code}")),
+                }
+            }
+        }
+    }
+
+    fn producer_ids(&mut self, words: &Words<'_>) {
+        let id = words.node(1);
+        let epoch = self.machine.image().cluster().broker(id).map_or(0, |broker| broker.epoch.0);
+        let broker_epoch = BrokerEpoch(words.number("epoch").unwrap_or(epoch));
+        if let Some(block) = self.ask(&AllocateProducerIds { broker_id: id, broker_epoch }) {
+            self.say(format!("{} from {}", block.length, block.first));
+        }
+    }
+
+    /// Lets time pass, in steps that end where something is due.
+    fn advance(&mut self, words: &Words<'_>) {
+        let millis: u64 = words.plain[1].parse().expect("milliseconds");
+        let end = self.now + Duration::from_millis(millis);
+        while let Some(next) = self.machine.next_deadline().filter(|next| *next <= end) {
+            self.now = self.now.max(next);
+            let Some(due) = self.machine.due(self.now) else { break };
+            let records = self.machine.records_for(due, self.now);
+            match due {
+                // Twice a second; nothing to look at.
+                Due::NoOp => {
+                    let length = self.output.len();
+                    self.append(&records);
+                    self.output.truncate(length);
+                }
+                Due::Fence(id) => {
+                    self.append(&records);
+                    self.machine.forget(id);
+                }
+            }
+        }
+        self.now = end;
+    }
+
+    fn brokers(&mut self) {
+        let brokers: Vec<String> = self
+            .machine
+            .image()
+            .cluster()
+            .brokers()
+            .map(|broker| {
+                let fenced = if broker.is_fenced { " fenced" } else { "" };
+                let leaving = if broker.in_controlled_shutdown { " leaving" } else { "" };
+                format!("{} epoch={}{fenced}{leaving}", broker.id, broker.epoch)
+            })
+            .collect();
+        brokers.iter().for_each(|line| self.say(line));
+    }
+
+    fn topics(&mut self) {
+        let topics: Vec<_> = self.machine.image().topics().iter().map(Arc::clone).collect();
+        for topic in topics {
+            for (index, partition) in topic.partitions.iter() {
+                self.say(format!("{}-{index} {}", topic.name, state_of(partition)));
+            }
+        }
+    }
+
+    fn configs(&mut self) {
+        let image = self.machine.image().clone();
+        for (resource, entries) in image.configurations().iter() {
+            for (name, value) in entries.iter() {
+                let kind = resource.resource_type.name();
+                self.say(format!("{kind} {} {name}={value}", resource.name));
+            }
+        }
+    }
+
+    fn say_result(&mut self, name: &str, result: Result<(), Refusal>) {
+        match result {
+            Ok(()) => self.say(format!("{name}: ok")),
+            Err(refusal) => {
+                let text = refused(&refusal);
+                self.say(format!("{name}: {text}"));
+            }
+        }
+    }
+
+    fn name_of(&self, id: TopicId) -> &str {
+        self.names.get(&id).map_or("?", String::as_str)
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "scripts show what they are about")]
+    fn record(&mut self, record: &MetadataRecord) -> String {
+        if let MetadataRecord::Topic(topic) = record {
+            self.names.insert(topic.topic_id, topic.name.to_string());
+            return format!("Topic {}", topic.name);
+        }
+        let name = record.name().trim_end_matches("Record");
+        let rest = match record {
+            MetadataRecord::RegisterBroker(record) => {
+                let fenced = if record.fenced { "fenced" } else { "unfenced" };
+                format!("{} epoch={} {fenced}", record.broker_id, record.broker_epoch)
+            }
+            MetadataRecord::BrokerRegistrationChange(record) => {
+                let mut text = format!("{} epoch={}", record.broker_id, record.broker_epoch);
+                if let Some(fenced) = record.fenced {
+                    text += if fenced { " fenced" } else { " unfenced" };
+                }
+                if record.in_controlled_shutdown {
+                    text += " leaving";
+                }
+                if !record.log_dirs.is_empty() {
+                    write!(text, " directories={}", record.log_dirs.len()).expect("a string");
+                }
+                text
+            }
+            MetadataRecord::UnregisterBroker(record) => record.broker_id.to_string(),
+            MetadataRecord::Partition(record) => {
+                let partition = PartitionRegistration::from(record);
+                let name = self.name_of(record.topic_id);
+                format!("{name}-{} {}", record.partition_id, state_of(&partition))
+            }
+            MetadataRecord::PartitionChange(record) => {
+                let mut text = format!("{}-{}", self.name_of(record.topic_id), record.partition_id);
+                if let Some(isr) = &record.isr {
+                    write!(text, " isr={}", list(isr)).expect("a string");
+                }
+                match record.leader {
+                    LeaderChange::Unchanged => {}
+                    LeaderChange::Nobody => text += " leader=none",
+                    LeaderChange::Leader(id) => write!(text, " leader={id}").expect("a string"),
+                }
+                if let Some(state) = record.leader_recovery_state {
+                    write!(text, " {state:?}").expect("a string");
+                }
+                text
+            }
+            MetadataRecord::RemoveTopic(record) => self.name_of(record.topic_id).to_owned(),
+            MetadataRecord::Config(record) => {
+                let resource = ConfigResourceType::from_id(record.resource_type).name();
+                let value = record.value.as_deref().unwrap_or("(default)");
+                format!("{resource} {} {}={value}", record.resource_name, record.name)
+            }
+            MetadataRecord::ProducerIds(record) => format!("next={}", record.next_producer_id),
+            MetadataRecord::FeatureLevel(record) => {
+                format!("{}={}", record.name, record.feature_level)
+            }
+            _ => String::new(),
+        };
+        format!("{name} {rest}").trim_end().to_owned()
+    }
+}
+
+fn resource_of(words: &Words<'_>) -> ConfigResource {
+    let resource_type = match words.plain[1] {
+        "topic" => ConfigResourceType::Topic,
+        "broker" => ConfigResourceType::Broker,
+        "group" => ConfigResourceType::Group,
+        "client-metrics" => ConfigResourceType::ClientMetrics,
+        "logger" => ConfigResourceType::BrokerLogger,
+        other => panic!("no resource type {other}"),
+    };
+    let name = words.plain.get(2).filter(|name| **name != "ALL").copied().unwrap_or_default();
+    ConfigResource::new(resource_type, name)
+}
+
+fn refused(refusal: &Refusal) -> String {
+    match &refusal.message {
+        None => refusal.code.to_string(),
+        Some(message) => {
+            format!("{} {}", refusal.code, message.replace(&"x".repeat(250), "LONG"))
+        }
+    }
+}
+
+fn state_of(partition: &PartitionRegistration) -> String {
+    let leader = partition.leader.map_or("none".to_owned(), |id| id.to_string());
+    let recovering = match partition.leader_recovery_state {
+        LeaderRecoveryState::Recovered => "",
+        LeaderRecoveryState::Recovering => " recovering",
+    };
+    format!(
+        "leader={leader}/{} replicas={} isr={} v{}{recovering}",
+        partition.leader_epoch,
+        list(&partition.replicas),
+        list(&partition.isr),
+        partition.partition_epoch.0
+    )
+}
+
+/// Loads a log, through its bytes, and then its image through the bytes of a snapshot.
+fn load(log: &[MetadataRecord]) -> MetadataLoader {
+    let encode = |records: &[MetadataRecord]| -> Vec<Bytes> {
+        records.iter().map(|record| record.encode_at(LEVEL).expect("a record")).collect()
+    };
+    let mut loader = MetadataLoader::new();
+    if log.is_empty() {
+        return loader;
+    }
+    let batch = CommittedBatch {
+        base_offset: Offset::ZERO,
+        last_offset: Offset::new(i64::try_from(log.len()).expect("a short log") - 1),
+        epoch: LeaderEpoch::new(1),
+        append_time: Timestamp(0),
+        records: encode(log),
+    };
+    let image: MetadataImage = loader.load_batch(&batch).expect("our own log").image;
+    let mut from_snapshot = MetadataLoader::new();
+    let end =
+        crate::model::OffsetAndEpoch { offset: loader.next_offset(), epoch: LeaderEpoch::new(1) };
+    let records = encode(&image.to_records());
+    let again =
+        from_snapshot.load_snapshot(end, Timestamp(0), records).expect("our own snapshot").image;
+    assert!(again.says_the_same_as(&image), "a snapshot is the image");
+    loader
+}
+
+/// The script with what comes of it.
+fn played(script: &str) -> String {
+    let mut world = World::new();
+    let mut result = String::new();
+    for line in script.lines().filter(|line| !line.starts_with("  ")) {
+        result += line;
+        result += "\n";
+        if !line.is_empty() && !line.starts_with('#') {
+            world.run(line);
+            result += &std::mem::take(&mut world.output);
+        }
+    }
+    result
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the scripts lie in the source tree")]
+fn scenarios_come_out_as_written() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/controller/scenarios");
+    let mut names: Vec<_> =
+        std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.sort();
+    assert!(!names.is_empty());
+    let update = std::env::var_os("UPDATE_SCENARIOS").is_some();
+    for path in names {
+        let written = std::fs::read_to_string(&path).unwrap();
+        let played = played(&written);
+        if update {
+            std::fs::write(&path, played).unwrap();
+        } else {
+            assert_eq!(played, written, "{}: UPDATE_SCENARIOS=1 writes it anew", path.display());
+        }
+    }
+}

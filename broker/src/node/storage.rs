@@ -1,0 +1,127 @@
+//! Log directories at start: who they belong to, and an empty one is formatted by itself.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use super::Error;
+use crate::config::NodeConfig;
+use crate::controller::bootstrap_records;
+use crate::environment::{Disk, Runtime};
+use crate::log::{DirectoryError, LogDirectory};
+use crate::metadata::MetadataVersion;
+use crate::model::{ClusterId, uuid_to_text};
+use crate::raft::{self, Endpoint, ReplicaKey, Voter, VoterSet};
+
+/// All log directories of a node, open and locked; the first is the one with the metadata log.
+pub(super) struct Storage<R: Runtime> {
+    pub(super) cluster_id: ClusterId,
+    /// `log.dirs`, in that order.
+    pub(super) directories: Vec<Arc<LogDirectory<R>>>,
+    /// The one with the metadata log; also in `directories` unless it has a place of its own.
+    pub(super) metadata: Arc<LogDirectory<R>>,
+}
+
+/// Opens what is formatted and formats what is empty.
+pub(super) async fn open<R: Runtime>(
+    runtime: &R,
+    config: &NodeConfig,
+) -> Result<Storage<R>, Error> {
+    let metadata_path = &config.metadata_log.directory;
+    let disk = runtime.disk();
+    disk.create_directory(metadata_path).await?;
+    let cluster_id = match LogDirectory::open(
+        runtime.clone(),
+        metadata_path.clone(),
+        None,
+        config.node_id,
+    )
+    .await
+    {
+        Ok(directory) => directory.cluster_id().clone(),
+        Err(DirectoryError::NotFormatted(_)) => {
+            refuse_foreign(runtime, metadata_path).await?;
+            ClusterId::new(uuid_to_text(random_uuid(runtime)))
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let mut directories = Vec::new();
+    for path in &config.log_dirs {
+        match open_one(runtime, path, &cluster_id, config).await {
+            Ok(directory) => directories.push(directory),
+            // One bad disk does not stop a node with others (KIP-112); the metadata log's does.
+            Err(Error::Io(error)) if path != metadata_path && config.log_dirs.len() > 1 => {
+                warn!(path = %path.display(), %error, "log directory cannot be used");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let own = directories.iter().find(|directory| directory.path() == metadata_path).cloned();
+    let metadata = match own {
+        Some(directory) => directory,
+        None => open_one(runtime, metadata_path, &cluster_id, config).await?,
+    };
+    Ok(Storage { cluster_id, directories, metadata })
+}
+
+async fn open_one<R: Runtime>(
+    runtime: &R,
+    path: &Path,
+    cluster_id: &ClusterId,
+    config: &NodeConfig,
+) -> Result<Arc<LogDirectory<R>>, Error> {
+    runtime.disk().create_directory(path).await?;
+    if LogDirectory::format(runtime, path, cluster_id, config.node_id).await? {
+        info!(path = %path.display(), %cluster_id, node = %config.node_id, "formatted an empty log directory");
+    }
+    Ok(LogDirectory::open(runtime.clone(), path.to_path_buf(), Some(cluster_id), config.node_id)
+        .await?)
+}
+
+/// An unformatted directory with things in it is somebody else's.
+async fn refuse_foreign<R: Runtime>(runtime: &R, path: &Path) -> Result<(), Error> {
+    let entries = runtime.disk().list(path).await?;
+    let foreign =
+        entries.iter().find(|entry| !entry.name.starts_with('.') && entry.name != "lost+found");
+    match foreign {
+        Some(entry) => {
+            Err(Error::ForeignDirectory { path: path.to_path_buf(), found: entry.name.clone() })
+        }
+        None => Ok(()),
+    }
+}
+
+/// Begins the metadata log where there is none: this node is its only voter.
+pub(super) async fn format_metadata<R: Runtime>(
+    runtime: &R,
+    config: &NodeConfig,
+    storage: &Storage<R>,
+    endpoints: Vec<Endpoint>,
+) -> Result<ReplicaKey, Error> {
+    let directory = &config.metadata_log.directory;
+    let key = ReplicaKey::new(config.node_id, storage.metadata.id());
+    if raft::is_formatted(runtime.disk(), directory).await? {
+        return Ok(key);
+    }
+    let voters =
+        VoterSet::new([Voter { key, endpoints, kraft_version_min: 0, kraft_version_max: 1 }]);
+    let level = MetadataVersion::LATEST.level();
+    let records: Result<_, _> =
+        bootstrap_records().iter().map(|record| record.encode_at(level)).collect();
+    let records = records.map_err(|error| Error::Metadata(error.to_string()))?;
+    raft::format(runtime.disk(), directory, voters, records, runtime.wall_clock()).await?;
+    Ok(key)
+}
+
+/// A random (version 4) uuid that reads well in Kafka's text form: none of Kafka's begins with a dash.
+pub(super) fn random_uuid<R: Runtime>(runtime: &R) -> Uuid {
+    loop {
+        let bits = (u128::from(runtime.random()) << 64) | u128::from(runtime.random());
+        let uuid = uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid();
+        if !uuid_to_text(uuid).starts_with('-') {
+            return uuid;
+        }
+    }
+}

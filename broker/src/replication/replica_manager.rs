@@ -1,0 +1,278 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tracing::{error, warn};
+
+use super::{Partition, TopicKey};
+use crate::environment::Runtime;
+use crate::log::{Fault, LogManager, ManagerError, PartitionLog, Settings};
+use crate::metadata::{MetadataChanges, MetadataImage, PartitionRegistration, TopicImage};
+use crate::model::{ErrorCode, NodeId, Offset, PartitionIndex, TopicId, TopicName, TopicPartition};
+
+/// What an image and the node's configuration say about a topic's logs.
+pub trait SettingsOf: Send + Sync + 'static {
+    /// The settings of one topic.
+    fn settings_of(&self, image: &MetadataImage, topic: &str) -> Settings;
+}
+
+/// All partitions with a replica on this node.
+pub struct ReplicaManager<R: Runtime> {
+    node: NodeId,
+    logs: Arc<LogManager<R>>,
+    settings: Box<dyn SettingsOf>,
+    image: Arc<ArcSwap<MetadataImage>>,
+    hosted: ArcSwap<Hosted<R>>,
+}
+
+/// Immutable; replaced as a whole when topics come or go.
+struct Hosted<R: Runtime> {
+    by_name: BTreeMap<TopicName, Arc<HostedTopic<R>>>,
+    by_id: BTreeMap<TopicId, Arc<HostedTopic<R>>>,
+}
+
+struct HostedTopic<R: Runtime> {
+    name: TopicName,
+    id: TopicId,
+    partitions: BTreeMap<PartitionIndex, Arc<Partition<R>>>,
+}
+
+impl<R: Runtime> ReplicaManager<R> {
+    /// Hosts nothing until the first image is [applied](Self::apply); `image` is the newest one, kept by the node.
+    pub fn new(
+        node: NodeId,
+        logs: Arc<LogManager<R>>,
+        settings: Box<dyn SettingsOf>,
+        image: Arc<ArcSwap<MetadataImage>>,
+    ) -> Self {
+        let hosted =
+            ArcSwap::from_pointee(Hosted { by_name: BTreeMap::new(), by_id: BTreeMap::new() });
+        Self { node, logs, settings, image, hosted }
+    }
+
+    /// The logs below.
+    #[must_use]
+    pub const fn logs(&self) -> &Arc<LogManager<R>> {
+        &self.logs
+    }
+
+    /// The partition on this node.
+    ///
+    /// # Errors
+    ///
+    /// `UNKNOWN_TOPIC_OR_PARTITION` or `UNKNOWN_TOPIC_ID` when the cluster has no such partition,
+    /// `NOT_LEADER_OR_FOLLOWER` when others have it, `KAFKA_STORAGE_ERROR` when its directory is offline.
+    pub fn partition(
+        &self,
+        topic: &TopicKey,
+        index: PartitionIndex,
+    ) -> Result<Arc<Partition<R>>, ErrorCode> {
+        let hosted = self.hosted.load();
+        let found = match topic {
+            TopicKey::Name(name) => hosted.by_name.get(name),
+            TopicKey::Id(id) => hosted.by_id.get(id),
+        };
+        if let Some(partition) = found.and_then(|topic| topic.partitions.get(&index)) {
+            return Ok(Arc::clone(partition));
+        }
+        let image = self.image.load();
+        let known = match topic {
+            TopicKey::Name(name) => image.topics().by_name(name.as_str()),
+            TopicKey::Id(id) => image.topics().by_id(*id),
+        };
+        match (known.map(|known| known.partition(index)), topic) {
+            (None, TopicKey::Id(_)) => Err(ErrorCode::UnknownTopicId),
+            (None, TopicKey::Name(_)) | (Some(None), _) => Err(ErrorCode::UnknownTopicOrPartition),
+            (Some(Some(registration)), _) if registration.replicas.contains(&self.node) => {
+                Err(ErrorCode::KafkaStorageError)
+            }
+            (Some(Some(_)), _) => Err(ErrorCode::NotLeaderOrFollower),
+        }
+    }
+
+    /// All partitions on this node, by name and index.
+    #[must_use]
+    pub fn partitions(&self) -> Vec<Arc<Partition<R>>> {
+        let hosted = self.hosted.load();
+        hosted.by_name.values().flat_map(|topic| topic.partitions.values().cloned()).collect()
+    }
+
+    /// Follows the cluster: makes, changes and deletes replicas.
+    pub async fn apply(&self, image: &MetadataImage, changes: &MetadataChanges) {
+        let current = self.hosted.load_full();
+        let mut by_name = current.by_name.clone();
+        let mut by_id = current.by_id.clone();
+        // Deletions first: a topic made anew has the name, and so the directories, of the one that goes.
+        let (gone, rest): (Vec<_>, Vec<_>) =
+            changes.topics.iter().partition(|(_, change)| change.after.is_none());
+        for (id, change) in gone.into_iter().chain(rest) {
+            let before = by_id.remove(id);
+            if let Some(before) = &before {
+                by_name.remove(&before.name);
+            }
+            match &change.after {
+                None => self.drop_topic(before.as_deref()).await,
+                Some(topic) => {
+                    let hosted = Arc::new(self.follow_topic(image, topic, before.as_deref()).await);
+                    if !hosted.partitions.is_empty() {
+                        by_name.insert(hosted.name.clone(), Arc::clone(&hosted));
+                        by_id.insert(hosted.id, hosted);
+                    }
+                }
+            }
+        }
+        self.hosted.store(Arc::new(Hosted { by_name, by_id }));
+    }
+
+    /// Gives every log the settings that hold now: after a change of configuration.
+    pub fn refresh_settings(&self, image: &MetadataImage) {
+        for topic in self.hosted.load().by_name.values() {
+            let settings = self.settings.settings_of(image, topic.name.as_str());
+            for partition in topic.partitions.values() {
+                if *partition.log().settings() != settings {
+                    partition.log().set_settings(settings.clone());
+                }
+            }
+        }
+    }
+
+    /// Sets aside, once at start, logs whose topic the cluster does not know any more: they are kept for people.
+    pub async fn set_strays_aside(&self, image: &MetadataImage) {
+        let is_stray = |log: &PartitionLog<R>| {
+            let partition = log.topic_partition();
+            let known = image.topics().by_name(partition.topic.as_str());
+            known.is_none_or(|topic| {
+                let found = topic.partition(partition.partition);
+                found.is_none_or(|found| !found.replicas.contains(&self.node))
+                    || log.topic_id().is_some_and(|id| id != topic.id)
+            })
+        };
+        let logs = self.logs.logs();
+        let strays = logs.iter().filter(|(log, _)| is_stray(log));
+        let strays: Vec<TopicPartition> =
+            strays.map(|(log, _)| log.topic_partition().clone()).collect();
+        if strays.is_empty() {
+            return;
+        }
+        warn!(partitions = strays.len(), first = %strays[0], "set aside: the cluster has no such partitions here");
+        if let Err(fault) = self.logs.make_stray(&strays).await {
+            error!(%fault, "could not set logs aside");
+        }
+    }
+
+    /// The disk failed under a partition: its whole directory goes offline.
+    pub fn handle_fault(&self, partition: &TopicPartition, fault: &Fault) {
+        self.logs.log_failed(partition, fault);
+        self.take_offline(std::slice::from_ref(partition));
+    }
+
+    /// Makes everything of a partition below `up_to` durable; a disk that fails takes its directory offline.
+    ///
+    /// # Errors
+    ///
+    /// `KAFKA_STORAGE_ERROR` when the disk failed.
+    pub async fn flush(&self, replica: &Partition<R>, up_to: Offset) -> Result<(), ErrorCode> {
+        replica.flush(up_to).await.map_err(|fault| {
+            self.handle_fault(replica.topic_partition(), &fault);
+            ErrorCode::KafkaStorageError
+        })
+    }
+
+    /// These partitions' directory is offline: they serve nobody until the next start.
+    pub fn take_offline(&self, partitions: &[TopicPartition]) {
+        for partition in partitions {
+            let key = TopicKey::Name(partition.topic.clone());
+            if let Ok(replica) = self.partition(&key, partition.partition) {
+                replica.go_offline();
+            }
+        }
+    }
+
+    async fn drop_topic(&self, topic: Option<&HostedTopic<R>>) {
+        self.drop_partitions(topic.into_iter().flat_map(|topic| topic.partitions.values())).await;
+    }
+
+    async fn drop_partitions(&self, partitions: impl Iterator<Item = &Arc<Partition<R>>> + Send) {
+        let mut names = Vec::new();
+        for partition in partitions {
+            partition.mark_deleted();
+            names.push(partition.topic_partition().clone());
+        }
+        if !names.is_empty()
+            && let Err(fault) = self.logs.delete(&names).await
+        {
+            error!(%fault, "logs could not be deleted");
+        }
+    }
+
+    async fn follow_topic(
+        &self,
+        image: &MetadataImage,
+        topic: &TopicImage,
+        before: Option<&HostedTopic<R>>,
+    ) -> HostedTopic<R> {
+        let mut partitions = BTreeMap::new();
+        for (index, registration) in topic.partitions.iter() {
+            let existing = before.and_then(|before| before.partitions.get(index));
+            if !registration.replicas.contains(&self.node) {
+                self.drop_partitions(existing.into_iter()).await;
+                continue;
+            }
+            if let Some(existing) = existing {
+                existing.update(Arc::clone(registration));
+                partitions.insert(*index, Arc::clone(existing));
+            } else if let Some(made) = self.make(image, topic, *index, registration).await {
+                partitions.insert(*index, made);
+            }
+        }
+        HostedTopic { name: topic.name.clone(), id: topic.id, partitions }
+    }
+
+    async fn make(
+        &self,
+        image: &MetadataImage,
+        topic: &TopicImage,
+        index: PartitionIndex,
+        registration: &Arc<PartitionRegistration>,
+    ) -> Option<Arc<Partition<R>>> {
+        let topic_partition = TopicPartition { topic: topic.name.clone(), partition: index };
+        let settings = self.settings.settings_of(image, topic.name.as_str());
+        let opened =
+            self.logs.get_or_create(&topic_partition, Some(topic.id), None, settings.clone()).await;
+        let opened = match opened {
+            Err(ManagerError::OtherTopicId { found, .. }) => {
+                warn!(partition = %topic_partition, %found, expected = %topic.id, "set aside a log of another topic of this name");
+                match self.logs.make_stray(std::slice::from_ref(&topic_partition)).await {
+                    Ok(()) => {
+                        self.logs
+                            .get_or_create(&topic_partition, Some(topic.id), None, settings)
+                            .await
+                    }
+                    Err(fault) => Err(fault.into()),
+                }
+            }
+            other => other,
+        };
+        match opened {
+            Ok(log) => {
+                let registration = Arc::clone(registration);
+                let made = Partition::new(topic_partition, topic.id, self.node, log, registration);
+                made.begin();
+                let log = Arc::clone(made.log());
+                if log.settings().flush_messages == Some(1) && log.unflushed_messages() > 0 {
+                    // What a crash has left in the page cache is not to be seen before it is durable, and nobody else
+                    // would see to that before the next record.
+                    let flushed = made.flush(log.log_end_offset()).await;
+                    if let Err(fault) = flushed {
+                        self.handle_fault(made.topic_partition(), &fault);
+                    }
+                }
+                Some(Arc::new(made))
+            }
+            Err(failure) => {
+                error!(partition = %topic_partition, %failure, "a replica could not be opened");
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The program as people use it: a broker for development, and every kind of command against it.
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+const OTTLA: &str = env!("CARGO_BIN_EXE_ottla");
+
+/// A broker with a directory of its own; both are gone afterwards.
+struct Broker {
+    process: Child,
+    address: String,
+    data: PathBuf,
+}
+
+impl Broker {
+    fn start(name: &str) -> Self {
+        let data =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&data);
+        let mut process = Command::new(OTTLA)
+            .args(["--any-port", "--print-ready-json", "--log", "warn", "--data"])
+            .arg(&data)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the broker starts");
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().expect("it has an output"))
+            .read_line(&mut line)
+            .expect("it says it is ready");
+        let ready: serde_json::Value = serde_json::from_str(&line).expect("one line of JSON");
+        let address = ready["bootstrap"].as_str().expect("an address").to_owned();
+        Self { process, address, data }
+    }
+
+    fn run(&self, arguments: &[&str], input: &str) -> Output {
+        let mut command = Command::new(OTTLA)
+            .args(arguments)
+            .args(["-b", &self.address])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the command starts");
+        let mut stdin = command.stdin.take().expect("it has an input");
+        stdin.write_all(input.as_bytes()).expect("it reads its input");
+        drop(stdin);
+        command.wait_with_output().expect("the command ends")
+    }
+
+    /// The output of a command that must succeed.
+    fn ok(&self, arguments: &[&str], input: &str) -> String {
+        let output = self.run(arguments, input);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {stderr}");
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    fn check(&self, arguments: &[&str], input: &str, expected: &str) {
+        assert_eq!(self.ok(arguments, input), expected, "{arguments:?}");
+    }
+
+    fn check_code(&self, arguments: &[&str], code: i32) {
+        let output = self.run(arguments, "");
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+        assert!(
+            output.stdout.is_empty() || code == 6,
+            "data only on standard output: {arguments:?}"
+        );
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = std::fs::remove_dir_all(&self.data);
+    }
+}
+
+#[test]
+fn topics_records_and_groups_from_the_first_command_to_the_last() {
+    let broker = Broker::start("commands");
+    broker.check(&["topic", "list"], "", "NAME  PARTITIONS  REPLICAS\n");
+    broker.check(
+        &["topic", "create", "orders", "-p", "2", "-c", "retention.ms=1000000"],
+        "",
+        "created topic orders\n",
+    );
+    broker.check(&["topic", "list"], "", "NAME    PARTITIONS  REPLICAS\norders  2           1\n");
+
+    let receipts = broker.ok(
+        &["produce", "orders", "-p", "1", "-f", "%k=%v\\n", "-H", "h:x", "--receipts"],
+        "a=1\nb=2\nc=\n",
+    );
+    assert_eq!(receipts, "orders 1 0\norders 1 1\norders 1 2\n");
+    broker.check(
+        &["consume", "orders", "-e", "-f", "%t-%p@%o %k=%v %h\\n"],
+        "",
+        "orders-1@0 a=1 h=x\norders-1@1 b=2 h=x\norders-1@2 c= h=x\n",
+    );
+    broker.check(&["consume", "orders", "-e", "-o", "-1", "-f", "%k\\n"], "", "c\n");
+    broker.check(&["consume", "orders", "-n", "1", "-o", "+1", "-f", "%k\\n"], "", "b\n");
+    let json = broker.ok(&["consume", "orders", "-n", "1"], "");
+    let record: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!((record["key"].as_str(), record["value"].as_str()), (Some("a"), Some("1")));
+
+    broker.check(&["consume", "orders", "-g", "readers", "-n", "2", "-f", "%k\\n"], "", "a\nb\n");
+    broker.check(&["consume", "orders", "-g", "readers", "-e", "-f", "%k\\n"], "", "c\n");
+    broker.check(
+        &["group", "list"],
+        "",
+        "GROUP    TYPE     PROTOCOL  STATE\nreaders  classic  consumer  Empty\n",
+    );
+    let moved = "TOPIC   PARTITION  PRIOR-OFFSET  NEW-OFFSET\norders  1          3             1\n";
+    broker.check(&["group", "seek", "readers", "--to", "1"], "", moved);
+    let described = broker.ok(&["group", "describe", "readers", "-o", "json"], "");
+    let described: serde_json::Value = serde_json::from_str(&described).expect("JSON");
+    assert_eq!(described[0]["total_lag"], 2);
+    broker.check(
+        &["group", "offset-delete", "readers", "-t", "orders:1"],
+        "",
+        "deleted offset of orders-1\n",
+    );
+    broker.check(&["group", "delete", "readers"], "", "deleted group readers\n");
+
+    broker.check(
+        &["topic", "trim", "orders", "-o", "2", "-p", "1"],
+        "",
+        "PARTITION  NEW-START  STATUS\norders-1   2          trimmed\n",
+    );
+    broker.check(&["consume", "orders", "-e", "-f", "%k\\n"], "", "c\n");
+    broker.check(
+        &["topic", "alter", "orders", "-d", "retention.ms", "-s", "max.message.bytes=2000"],
+        "",
+        "changed topic orders\n",
+    );
+    broker.check(
+        &["topic", "add-partitions", "orders", "-n", "1"],
+        "",
+        "topic orders has 3 partitions\n",
+    );
+    let described = broker.ok(&["topic", "describe", "orders"], "");
+    assert!(described.contains("Partitions:  3\n"), "{described}");
+    assert!(described.contains("max.message.bytes  2000   DYNAMIC_TOPIC_CONFIG\n"), "{described}");
+    assert!(!described.contains("retention.ms"), "{described}");
+    broker.check(&["topic", "delete", "orders"], "", "deleted topic orders\n");
+}
+
+#[test]
+fn exit_codes_say_what_went_wrong() {
+    let broker = Broker::start("codes");
+    broker.ok(&["topic", "create", "there"], "");
+    broker.check_code(&["topic", "create", "there"], 1);
+    broker.check_code(&["topic", "describe", "missing"], 3);
+    broker.check_code(&["topic", "delete", "missing"], 3);
+    broker.check_code(&["topic", "delete", "missing", "there"], 6);
+    broker.check_code(&["consume", "missing", "-e"], 3);
+    broker.check_code(&["group", "describe", "missing"], 3);
+    broker.check_code(&["consume", "there", "-o", "yesterday"], 2);
+    let unreachable =
+        Command::new(OTTLA).args(["topic", "list", "-b", "127.0.0.1:1", "--timeout", "1"]).output();
+    assert_eq!(unreachable.expect("it ends").status.code(), Some(5));
+}
+
+#[test]
+fn what_the_broker_wrote_can_be_looked_into() {
+    let broker = Broker::start("dump");
+    broker.ok(&["produce", "events", "-z", "zstd"], "first\nsecond\n");
+    let dump = |path: &Path| {
+        let output =
+            Command::new(OTTLA).args(["log", "dump", "-r"]).arg(path).output().expect("it ends");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let events = dump(&broker.data.join("events-0"));
+    assert!(events.contains("count: 2 "), "{events}");
+    assert!(events.contains("compresscodec: zstd"), "{events}");
+    assert!(events.contains("payload: second\n"), "{events}");
+    let metadata = dump(&broker.data.join("__cluster_metadata-0"));
+    assert!(metadata.contains("control: LeaderChange"), "{metadata}");
+    assert!(metadata.contains("TopicName(\"events\")"), "{metadata}");
+}
+
+#[test]
+fn a_measurement_counts_every_record() {
+    let broker = Broker::start("bench");
+    for bench in ["produce", "e2e"] {
+        let output = broker.ok(
+            &["bench", bench, "-n", "500", "--rate", "5000", "--size", "100", "-o", "json"],
+            "",
+        );
+        let result: serde_json::Value = serde_json::from_str(&output).expect("JSON");
+        assert_eq!((&result["records"], &result["errors"]), (&500.into(), &0.into()), "{bench}");
+        assert!(result["latency_ms"]["p50"].as_f64().expect("a number") > 0.0);
+    }
+    let output = broker.ok(&["bench", "consume", "-o", "json"], "");
+    let result: serde_json::Value = serde_json::from_str(&output).expect("JSON");
+    assert_eq!(result["records"], 1000);
+}

@@ -1,0 +1,3 @@
+//! What properties of the broker's public face are made of.
+
+pub mod author;

@@ -1,0 +1,189 @@
+//! A machine that runs a whole Ottla node from its disk, again after each crash and power loss.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ottla::config::NodeConfig;
+use ottla::environment::{Stopper, select};
+use ottla::node::Node;
+
+use crate::machine::{MachineId, MachineState};
+use crate::runtime::SimRuntime;
+use crate::world::World;
+
+/// A broker and its machine. Whoever holds it also watches over it: a process that ended is started again by
+/// [`supervise`](Self::supervise), as an operating system's supervisor does.
+pub struct SimBroker {
+    world: Arc<World>,
+    machine: MachineId,
+    life: Arc<Mutex<Life>>,
+}
+
+/// What is known of the processes of one broker.
+#[derive(Debug, Default)]
+struct Life {
+    /// Whether the process that runs now serves clients.
+    is_ready: bool,
+    starts: usize,
+    /// Why processes have ended by themselves.
+    failures: Vec<String>,
+    /// Asks the process that runs now to stop in good order.
+    stopper: Option<Stopper>,
+}
+
+impl SimBroker {
+    /// Sets up a machine called `name` and starts a broker on it, which clients find at `name:9092`. It has the settings
+    /// of `ottla dev`, and `overrides` on top.
+    ///
+    /// # Panics
+    ///
+    /// When the settings do not go together.
+    #[must_use]
+    pub fn start(world: &Arc<World>, name: &str, overrides: &[(&str, String)]) -> Self {
+        let config = config(name, overrides);
+        let machine = world.add_machine(name);
+        let life = Arc::new(Mutex::new(Life::default()));
+        let lives = Arc::clone(&life);
+        world.start(machine, move |runtime| run(runtime, config.clone(), Arc::clone(&lives)));
+        Self { world: Arc::clone(world), machine, life }
+    }
+
+    /// Its machine.
+    #[must_use]
+    pub const fn machine(&self) -> MachineId {
+        self.machine
+    }
+
+    /// How often it has begun to serve.
+    #[must_use]
+    pub fn start_count(&self) -> usize {
+        self.life().starts
+    }
+
+    /// Why processes have ended by themselves since this was last asked.
+    #[must_use]
+    pub fn take_failures(&self) -> Vec<String> {
+        std::mem::take(&mut self.life().failures)
+    }
+
+    /// Kills the process.
+    pub fn crash(&self) {
+        self.world.crash(self.machine);
+        self.life().is_ready = false;
+    }
+
+    /// Takes the power from the machine.
+    pub fn cut_power(&self) {
+        self.world.power_loss(self.machine);
+        self.life().is_ready = false;
+    }
+
+    /// Asks the process to stop in good order; it ends some time later.
+    pub fn ask_to_stop(&self) {
+        if let Some(stopper) = &self.life().stopper {
+            stopper.pull();
+        }
+    }
+
+    /// Starts it where it does not run.
+    pub fn supervise(&self) {
+        match self.world.state(self.machine) {
+            MachineState::Running | MachineState::Paused => {}
+            MachineState::Idle | MachineState::Unpowered => {
+                {
+                    let mut life = self.life();
+                    life.stopper = None;
+                    life.is_ready = false;
+                }
+                self.world.restart(self.machine);
+            }
+        }
+    }
+
+    /// Waits until it serves, starting it where it has ended; false when `limit` has passed before.
+    pub async fn until_ready(&self, limit: Duration) -> bool {
+        let deadline = self.world.now() + limit;
+        while !self.is_ready() {
+            if self.world.now() >= deadline {
+                return false;
+            }
+            self.supervise();
+            self.world.sleep(Duration::from_millis(10)).await;
+        }
+        true
+    }
+
+    /// Whether it runs and serves.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.world.state(self.machine) == MachineState::Running && self.life().is_ready
+    }
+
+    fn life(&self) -> MutexGuard<'_, Life> {
+        lock(&self.life)
+    }
+}
+
+/// One process.
+async fn run(runtime: SimRuntime, config: NodeConfig, life: Arc<Mutex<Life>>) {
+    let stopper = Stopper::new();
+    {
+        let mut life = lock(&life);
+        life.is_ready = false;
+        life.stopper = Some(stopper.clone());
+    }
+    let world = Arc::clone(runtime.world());
+    let machine = Some(runtime.machine());
+    let node = match Node::start(runtime, config).await {
+        Ok(node) => node,
+        Err(error) => {
+            world.note(machine, format!("the broker did not start: {error}"));
+            lock(&life).failures.push(format!("did not start: {error}"));
+            return;
+        }
+    };
+    world.note(machine, "the broker serves");
+    {
+        let mut life = lock(&life);
+        life.is_ready = true;
+        life.starts += 1;
+    }
+    let stop = stopper.stop();
+    select! {
+        () = node.halted() => {
+            world.note(machine, "the broker halted");
+            lock(&life).failures.push("halted".to_owned());
+        }
+        () = stop.stopped() => {
+            lock(&life).is_ready = false;
+            node.shutdown().await;
+            world.note(machine, "the broker stopped in good order");
+            world.events().count("orderly stop", 1);
+        }
+    }
+}
+
+fn config(name: &str, overrides: &[(&str, String)]) -> NodeConfig {
+    let listeners = |host: &str| format!("PLAINTEXT://{host}:9092,CONTROLLER://{host}:9093");
+    let own = [
+        ("listeners", listeners("0.0.0.0")),
+        ("advertised.listeners", listeners(name)),
+        ("controller.quorum.bootstrap.servers", format!("{name}:9093")),
+    ];
+    let all: Vec<_> = own
+        .iter()
+        .chain(overrides)
+        .map(|(key, value)| ((*key).to_owned(), value.clone()))
+        .collect();
+    match NodeConfig::dev(DATA_DIRECTORY, &all) {
+        Ok(config) => config,
+        Err(error) => panic!("the broker's settings do not go together: {error}"),
+    }
+}
+
+fn lock(life: &Mutex<Life>) -> MutexGuard<'_, Life> {
+    life.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where a broker keeps everything.
+pub const DATA_DIRECTORY: &str = "/data";

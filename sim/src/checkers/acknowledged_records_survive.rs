@@ -1,0 +1,39 @@
+//! Every acknowledged record is in the final reading of its partition.
+//!
+//! `lost-write`: it is not, though something behind it is. `unseen`: it is not, and nothing behind it either: it may come
+//! still, or its partition is stuck. `G1a`: a record whose producer was told that it had certainly not been written was
+//! read. What this does not see: whether it is at the right offset, or there twice; others look at that.
+
+use std::collections::BTreeSet;
+
+use super::{Anomaly, FinalRead};
+use crate::history::{Facts, Fate, RecordId, show};
+
+pub(super) fn check(facts: &Facts, read: &FinalRead) -> Vec<Anomaly> {
+    let present: BTreeSet<RecordId> =
+        read.records.values().flatten().filter_map(|(_, record)| *record).collect();
+    let polled = facts.polls.iter().filter_map(|polled| polled.record);
+    let seen: BTreeSet<RecordId> = polled.chain(present.iter().copied()).collect();
+    let mut anomalies = Vec::new();
+    for (id, sent) in &facts.sends {
+        let partition = show(&sent.partition);
+        match &sent.fate {
+            Fate::Acknowledged(offset) if !present.contains(id) => {
+                let records = read.records.get(&sent.partition);
+                let end = records.and_then(|records| records.last()).map_or(-1, |last| last.0);
+                let is_behind = offset.is_none_or(|offset| offset <= end);
+                let name = if is_behind { "lost-write" } else { "unseen" };
+                let what = format!(
+                    "{id} was acknowledged at {partition}@{offset:?}; the last one is {end}"
+                );
+                anomalies.push(Anomaly::new(name, what));
+            }
+            Fate::Failed if seen.contains(id) => {
+                let what = format!("{id} was refused by {partition}, but read");
+                anomalies.push(Anomaly::new("G1a", what));
+            }
+            Fate::Acknowledged(_) | Fate::Failed | Fate::Unknown => {}
+        }
+    }
+    anomalies
+}

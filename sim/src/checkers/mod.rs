@@ -1,0 +1,174 @@
+//! What must be true of a history when all faults are over, each with a name that others use for its breach.
+//!
+//! The names are those of the checker library `jepsen.tests.kafka` where it has one, so that verdicts can be compared
+//! word for word. A checker sees only what clients saw: the history, and one reading of everything at the end.
+
+mod acknowledged_records_survive;
+mod committed_offsets_survive;
+mod no_duplicates;
+mod offsets_are_consistent;
+mod order_is_kept;
+mod topics_survive;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use ottla::model::TopicPartition;
+
+use crate::history::{Facts, RecordId};
+
+/// Everything a cluster holds when it is left alone, as clients read it.
+#[derive(Clone, Debug, Default)]
+pub struct FinalRead {
+    /// The records of each partition, from its beginning, with their offsets.
+    pub records: BTreeMap<TopicPartition, Vec<(i64, Option<RecordId>)>>,
+    /// What groups have committed.
+    pub commits: BTreeMap<(String, TopicPartition), i64>,
+    /// The names of all topics.
+    pub topics: Vec<String>,
+}
+
+/// One breach.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Anomaly {
+    /// What kind.
+    pub name: &'static str,
+    /// What was seen.
+    pub what: String,
+}
+
+impl Anomaly {
+    fn new(name: &'static str, what: String) -> Self {
+        Self { name, what }
+    }
+}
+
+impl fmt::Display for Anomaly {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.what)
+    }
+}
+
+/// Asks all checkers.
+#[must_use]
+pub fn check(facts: &Facts, read: &FinalRead) -> Vec<Anomaly> {
+    let noticed = facts.surprises.iter();
+    let noticed = noticed.map(|surprise| Anomaly::new(surprise.anomaly, surprise.what.clone()));
+    let mut anomalies: Vec<_> = noticed.collect();
+    anomalies.extend(acknowledged_records_survive::check(facts, read));
+    anomalies.extend(offsets_are_consistent::check(facts, read));
+    anomalies.extend(no_duplicates::check(facts, read));
+    anomalies.extend(order_is_kept::check(facts, read));
+    anomalies.extend(committed_offsets_survive::check(facts, read));
+    anomalies.extend(topics_survive::check(facts, read));
+    anomalies
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::{Commits, Fate, Polled, Sent, TopicFate};
+
+    /// A history of records 1, 2, 3… sent to one partition by one producer, each with the offset it was acknowledged at.
+    pub(super) fn sent(fates: &[Fate<Option<i64>>]) -> Facts {
+        let mut facts = Facts::default();
+        for (number, fate) in (1..).zip(fates) {
+            let sent = Sent { partition: partition(), producer: 1, fate: fate.clone() };
+            facts.sends.insert(RecordId(number), sent);
+        }
+        facts
+    }
+
+    fn acked(offset: i64) -> Fate<Option<i64>> {
+        Fate::Acknowledged(Some(offset))
+    }
+
+    fn partition() -> TopicPartition {
+        TopicPartition::new("orders", 0)
+    }
+
+    fn read(records: &[(i64, u64)]) -> FinalRead {
+        let records = records.iter().map(|(offset, id)| (*offset, Some(RecordId(*id))));
+        FinalRead {
+            records: BTreeMap::from([(partition(), records.collect())]),
+            ..FinalRead::default()
+        }
+    }
+
+    #[track_caller]
+    fn finds(facts: &Facts, read: &FinalRead, names: &[&str]) {
+        let found: Vec<_> = check(facts, read).iter().map(|anomaly| anomaly.name).collect();
+        assert_eq!(found, names, "{:?}", check(facts, read));
+    }
+
+    #[test]
+    fn a_history_in_which_all_is_well_is_let_pass() {
+        let facts = sent(&[acked(0), Fate::Unknown, acked(1), Fate::Unknown, Fate::Failed]);
+        finds(&facts, &read(&[(0, 1), (1, 3), (2, 4)]), &[]);
+        finds(&sent(&[]), &FinalRead::default(), &[]);
+    }
+
+    #[test]
+    fn lost_records_are_told_from_those_that_nobody_can_see_yet() {
+        let facts = sent(&[acked(0), acked(1)]);
+        finds(&facts, &read(&[(0, 1)]), &["unseen"]);
+        let facts = sent(&[acked(0), acked(1), Fate::Unknown]);
+        finds(&facts, &read(&[(0, 1), (1, 3)]), &["lost-write", "inconsistent-offsets"]);
+        let facts = sent(&[Fate::Acknowledged(None), acked(1)]);
+        finds(&facts, &read(&[(1, 2)]), &["lost-write", "hole"]);
+    }
+
+    #[test]
+    fn records_at_other_offsets_twice_or_in_another_order_are_found() {
+        let facts = sent(&[acked(0), acked(1)]);
+        finds(
+            &facts,
+            &read(&[(0, 2), (1, 1)]),
+            &["inconsistent-offsets", "inconsistent-offsets", "nonmonotonic-send"],
+        );
+        finds(&facts, &read(&[(0, 1), (1, 2), (2, 1)]), &["duplicate", "nonmonotonic-send"]);
+        finds(&facts, &read(&[(0, 1), (1, 2), (3, 9)]), &["hole", "foreign-record"]);
+    }
+
+    #[test]
+    fn refused_records_are_not_there_and_read_records_stay() {
+        let mut facts = sent(&[Fate::Failed, Fate::Unknown]);
+        finds(&facts, &read(&[(0, 1)]), &["G1a"]);
+        let polled = |offset, record| Polled {
+            consumer: 1,
+            partition: partition(),
+            offset,
+            record: Some(RecordId(record)),
+            is_in_one_run: true,
+        };
+        facts.polls = vec![polled(0, 2)];
+        finds(&facts, &read(&[(0, 2)]), &[]);
+        finds(&facts, &read(&[]), &["unseen-again"]);
+        facts.polls = vec![polled(0, 2), polled(0, 2)];
+        finds(&facts, &read(&[(0, 2)]), &["nonmonotonic-poll"]);
+        facts.polls = vec![polled(2, 2)];
+        finds(&facts, &read(&[(0, 1), (1, 2)]), &["G1a", "unseen-again"]);
+    }
+
+    #[test]
+    fn commits_and_topics_survive() {
+        let mut facts = sent(&[]);
+        let key = ("group".to_owned(), partition());
+        facts.commits.insert(key.clone(), Commits { acknowledged: Some(5), tried: 7 });
+        let mut read = FinalRead::default();
+        finds(&facts, &read, &["lost-commit"]);
+        for (found, names) in
+            [(4, &["lost-commit"][..]), (5, &[]), (7, &[]), (8, &["foreign-commit"])]
+        {
+            read.commits.insert(key.clone(), found);
+            finds(&facts, &read, names);
+        }
+        read.commits.insert(key, 5);
+        facts.topics.insert("made".into(), TopicFate { exists: true, is_unsure: false });
+        facts.topics.insert("deleted".into(), TopicFate { exists: false, is_unsure: false });
+        facts.topics.insert("who knows".into(), TopicFate { exists: true, is_unsure: true });
+        finds(&facts, &read, &["lost-topic"]);
+        read.topics = vec!["made".into(), "deleted".into()];
+        finds(&facts, &read, &["risen-topic"]);
+    }
+}

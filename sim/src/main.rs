@@ -1,0 +1,130 @@
+//! Runs worlds: `cargo sim --seed 42` one, `cargo sim --seeds 1000 --jobs 2` many.
+//!
+//! Each seed has a process of its own, since tokio draws from process-wide state.
+
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+use sim::scenario::{Plan, Summary};
+use sim::{Outcome, Settings, scenario};
+use tracing_subscriber::EnvFilter;
+
+mod many;
+
+/// Simulates worlds.
+#[derive(Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
+struct Arguments {
+    /// What happens in it.
+    #[arg(long, value_enum, default_value_t = Scenario::PowerCut)]
+    scenario: Scenario,
+    /// The world: everything random comes from this number.
+    #[arg(long, required_unless_present = "seeds", conflicts_with = "seeds")]
+    seed: Option<u64>,
+    /// Runs this many worlds, one process each.
+    #[arg(long)]
+    seeds: Option<u64>,
+    /// The first of them.
+    #[arg(long, default_value_t = 1, requires = "seeds")]
+    from: u64,
+    /// How many run at a time.
+    #[arg(long, default_value_t = 1, requires = "seeds")]
+    jobs: usize,
+    /// Acknowledges records before they are durable, as Kafka does by default: checkers must find what is lost.
+    #[arg(long)]
+    acknowledge_early: bool,
+    /// Leaves out all faults.
+    #[arg(long)]
+    calm: bool,
+    /// Prints every event.
+    #[arg(long)]
+    verbose: bool,
+    /// Prints the outcome as one line of JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Scenario {
+    /// Lines through a small server; a trial of the simulated world itself.
+    Echo,
+    /// A whole broker whose power is cut.
+    #[value(name = "power_cut")]
+    PowerCut,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if let Ok(filter) = EnvFilter::try_from_default_env() {
+        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        log.without_time().init();
+    }
+    match (arguments.seeds, arguments.seed) {
+        (Some(count), _) => many::run(&arguments, count),
+        (None, seed) => one(&arguments, seed.unwrap_or_default()),
+    }
+}
+
+fn one(arguments: &Arguments, seed: u64) -> ExitCode {
+    let settings = Settings { keeps_trace: arguments.verbose, ..Settings::new(seed) };
+    match arguments.scenario {
+        Scenario::Echo => {
+            let outcome = scenario::echo(settings);
+            report(
+                arguments,
+                seed,
+                outcome.map(|report| {
+                    Ok(Summary {
+                        acknowledged: report.answered,
+                        stored: report.stored,
+                        ..Summary::default()
+                    })
+                }),
+            )
+        }
+        Scenario::PowerCut => {
+            let plan =
+                Plan { acknowledges_early: arguments.acknowledge_early, is_calm: arguments.calm };
+            report(arguments, seed, scenario::power_cut(&settings, plan))
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the report of a run is what this program is for")]
+fn report(arguments: &Arguments, seed: u64, outcome: Outcome<Result<Summary, String>>) -> ExitCode {
+    let result = outcome.result.and_then(|judged| judged);
+    for event in &outcome.trace {
+        println!("{event}");
+    }
+    if arguments.json {
+        let line = many::Line {
+            seed,
+            digest: outcome.digest,
+            nanos: outcome.ended_at.0,
+            events: outcome.event_count,
+            counters: outcome.counters.iter().map(|(what, n)| ((*what).to_owned(), *n)).collect(),
+            result: result.clone(),
+        };
+        match serde_json::to_string(&line) {
+            Ok(text) => println!("{text}"),
+            Err(error) => println!("{error}"),
+        }
+        return if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    for (what, count) in &outcome.counters {
+        println!("{count:>9} × {what}");
+    }
+    println!("{} events in {}", outcome.event_count, outcome.ended_at);
+    let code = match result {
+        Ok(summary) => {
+            println!("seed {seed}: ok, {summary:?}");
+            ExitCode::SUCCESS
+        }
+        Err(problem) => {
+            println!("seed {seed}: FAILED: {problem}");
+            ExitCode::FAILURE
+        }
+    };
+    println!("digest: {:016x}", outcome.digest);
+    code
+}

@@ -1,0 +1,39 @@
+//! Whole stories: which machines there are, what they do, what happens to them, and what must be true at the end.
+
+mod echo;
+mod power_cut;
+mod audit;
+
+use serde::{Deserialize, Serialize};
+
+pub use echo::{Report, echo};
+pub use power_cut::{Plan, power_cut};
+
+/// What a run has done, in numbers: a run that has done little proves little.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Records that the producers handed to their client.
+    pub sent: usize,
+    /// Those that were acknowledged.
+    pub acknowledged: usize,
+    /// Records in the logs at the end.
+    pub stored: usize,
+    /// Offset commits that were acknowledged.
+    pub commits: usize,
+    /// Changes of topics that were acknowledged.
+    pub topic_changes: usize,
+    /// How often the broker began to serve.
+    pub broker_starts: usize,
+}
+
+impl Summary {
+    /// Adds what another run has done.
+    pub fn add(&mut self, other: &Self) {
+        self.sent += other.sent;
+        self.acknowledged += other.acknowledged;
+        self.stored += other.stored;
+        self.commits += other.commits;
+        self.topic_changes += other.topic_changes;
+        self.broker_starts += other.broker_starts;
+    }
+}
