@@ -114,12 +114,15 @@ impl MetadataLoader {
         for (offset, value) in (batch.base_offset.value()..).map(Offset::new).zip(&batch.records) {
             let record = decode(offset, value)?;
             if let MetadataRecord::BeginTransaction(_) = record {
+                expect_transaction(false, is_in_transaction, offset, "begins")?;
                 delta.set_provenance(provenance(offset));
                 image = delta.image().clone();
                 is_in_transaction = true;
             } else if let MetadataRecord::EndTransaction(_) = record {
+                expect_transaction(true, is_in_transaction, offset, "ends")?;
                 is_in_transaction = false;
             } else if let MetadataRecord::AbortTransaction(_) = record {
+                expect_transaction(true, is_in_transaction, offset, "aborts")?;
                 delta = MetadataDelta::new(&image);
                 is_in_transaction = false;
             } else {
@@ -169,6 +172,20 @@ impl MetadataLoader {
         self.image = image.clone();
         Published { image, changes }
     }
+}
+
+/// Refuses a marker of a metadata transaction where none can stand: as Kafka, which halts on it.
+fn expect_transaction(
+    wanted: bool,
+    is_open: bool,
+    offset: Offset,
+    what: &str,
+) -> Result<(), Inconsistent> {
+    if wanted == is_open {
+        return Ok(());
+    }
+    let state = if is_open { "one is open" } else { "none is open" };
+    Err(Inconsistent { offset, reason: format!("it {what} a metadata transaction while {state}") })
 }
 
 fn decode(offset: Offset, value: &[u8]) -> Result<MetadataRecord, LoadError> {

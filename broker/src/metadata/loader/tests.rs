@@ -305,6 +305,23 @@ fn a_transaction_shows_only_at_its_end_and_not_at_all_when_aborted() {
     assert!(aborted.image.topics().by_name("f").is_some());
 }
 
+/// An abort of nothing once took back what stood before it in the same batch, but not what stood in an earlier one.
+#[test]
+fn a_transaction_is_begun_once_and_ended_or_aborted_once() {
+    let end = || MetadataRecord::from(EndTransactionRecord {});
+    let abort = || MetadataRecord::from(AbortTransactionRecord { reason: None });
+    for misplaced in
+        [vec![end()], vec![abort()], vec![begin(), begin()], vec![begin(), end(), end()]]
+    {
+        let mut records = vec![topic(1, "a")];
+        records.extend(misplaced);
+        let mut loader = MetadataLoader::new();
+        let result = loader.load_batch(&batch(0, &records));
+        assert!(matches!(result, Err(LoadError::Inconsistent(_))), "{records:?}");
+        assert_eq!(loader.next_offset(), Offset::ZERO);
+    }
+}
+
 #[test]
 fn what_does_not_fit_is_told_and_changes_nothing() {
     let mut loader = MetadataLoader::new();
