@@ -25,7 +25,7 @@ pub(super) struct Target {
 }
 
 /// A request that deserves an answer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Expected {
     pub(super) key: ApiKey,
     pub(super) version: i16,

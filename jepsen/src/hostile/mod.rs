@@ -235,6 +235,7 @@ fn summarize(tally: &Tally, took: Duration, idle: u64, max: u64) {
     say!("  refused                {}", count(&tally.refused_connections));
     say!("  closed by the broker   {}", count(&tally.closed_by_broker));
     say!("answers late             {}", count(&tally.unanswered));
+    say!("members kept waiting     {}", count(&tally.kept_waiting));
     say!("memory idle / max        {} MiB / {} MiB", mebibytes(idle), mebibytes(max));
 }
 
