@@ -6,7 +6,9 @@ use std::time::Duration;
 use ottla::config::NodeConfig;
 use ottla::environment::{Stopper, select};
 use ottla::node::Node;
+use ottla::replication::ReplicaManager;
 
+use crate::events::{Probe, ReplicaStatus};
 use crate::machine::{MachineId, MachineState};
 use crate::runtime::SimRuntime;
 use crate::world::World;
@@ -133,7 +135,8 @@ async fn run(runtime: SimRuntime, config: NodeConfig, life: Arc<Mutex<Life>>) {
         life.stopper = Some(stopper.clone());
     }
     let world = Arc::clone(runtime.world());
-    let machine = Some(runtime.machine());
+    let this_machine = runtime.machine();
+    let machine = Some(this_machine);
     let node = match Node::start(runtime, config).await {
         Ok(node) => node,
         Err(error) => {
@@ -143,6 +146,7 @@ async fn run(runtime: SimRuntime, config: NodeConfig, life: Arc<Mutex<Life>>) {
         }
     };
     world.note(machine, "the broker serves");
+    world.events().watch(this_machine, probe(node.replicas()));
     {
         let mut life = lock(&life);
         life.is_ready = true;
@@ -161,6 +165,27 @@ async fn run(runtime: SimRuntime, config: NodeConfig, life: Arc<Mutex<Life>>) {
             world.events().count("orderly stop", 1);
         }
     }
+}
+
+/// Lets others look at the replicas of a process as long as it lives, without keeping it alive.
+fn probe(replicas: &Arc<ReplicaManager<SimRuntime>>) -> Probe {
+    let replicas = Arc::downgrade(replicas);
+    Box::new(move || {
+        let partitions = replicas.upgrade()?.partitions();
+        let statuses = partitions.iter().map(|partition| {
+            let name = partition.topic_partition();
+            ReplicaStatus {
+                topic: name.topic.to_string(),
+                topic_id: partition.topic_id().to_string(),
+                partition: name.partition.0,
+                is_leader: partition.leading_epoch().is_ok(),
+                epoch: partition.leader_and_epoch().1.value(),
+                log_end: partition.log().log_end_offset().value(),
+                high_watermark: partition.log().high_watermark().value(),
+            }
+        });
+        Some(statuses.collect())
+    })
 }
 
 fn config(name: &str, overrides: &[(&str, String)]) -> NodeConfig {

@@ -39,6 +39,8 @@ pub enum Event {
         length: usize,
         /// Digest of its bytes.
         content: u64,
+        /// When it was sent.
+        sent_at: SimTime,
         /// Where it ended.
         fate: Fate,
     },
@@ -76,6 +78,37 @@ pub enum Event {
         damage: Damage,
         /// How many sectors or bytes or names.
         count: u64,
+    },
+    /// A machine was set up.
+    Added {
+        /// The machine.
+        machine: MachineId,
+        /// By which name others find it.
+        name: String,
+    },
+    /// A file with this name was opened. [Observed](Recorder::observe) only.
+    Opened {
+        /// The machine.
+        machine: MachineId,
+        /// The number by which other events know the file.
+        file: u64,
+        /// Its name.
+        path: String,
+    },
+    /// A program has written a whole message onto a connection. [Observed](Recorder::observe) only.
+    Sent(Box<Message>),
+    /// The receiver's kernel has all bytes of a message. [Observed](Recorder::observe) only.
+    Received {
+        /// The [message](Message::number).
+        number: u64,
+    },
+    /// A replica of a partition is seen for the first time in the life of a process, or has moved. [Observed](Recorder::observe)
+    /// only.
+    Replica {
+        /// The machine of the broker.
+        machine: MachineId,
+        /// How the replica is now.
+        status: Box<ReplicaStatus>,
     },
     /// A word of the workload or a checker.
     Note {
@@ -176,6 +209,76 @@ pub enum Damage {
     NamesKept,
 }
 
+/// What one program says to another in one piece.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Message {
+    /// Its name: counted from 1 over the whole world.
+    pub number: u64,
+    /// The sender.
+    pub from: MachineId,
+    /// The receiver.
+    pub to: MachineId,
+    /// The connection it travels on.
+    pub connection: u64,
+    /// What it is.
+    pub kind: MessageKind,
+    /// How many bytes it has.
+    pub length: usize,
+    /// Where its bytes begin in their direction.
+    pub sequence: u64,
+    /// Partitions it speaks of, by topic (a name or an id) and index.
+    pub partitions: Vec<(String, i32)>,
+    /// What it says, in a few words; empty where that is not looked at.
+    pub text: String,
+}
+
+/// What kind of message it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MessageKind {
+    /// A request of Kafka's protocol.
+    Request {
+        /// The API's name.
+        api: &'static str,
+        /// Its version.
+        version: i16,
+        /// What the response is found by.
+        correlation_id: i32,
+    },
+    /// A response to it.
+    Response {
+        /// The API's name.
+        api: &'static str,
+        /// Its version.
+        version: i16,
+        /// That of the request.
+        correlation_id: i32,
+    },
+    /// Bytes of another protocol, as they were written.
+    Bytes,
+}
+
+/// How a replica is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ReplicaStatus {
+    /// The topic's name.
+    pub topic: String,
+    /// The topic's id, as messages write it.
+    pub topic_id: String,
+    /// The partition.
+    pub partition: i32,
+    /// Whether this broker leads, as far as it knows.
+    pub is_leader: bool,
+    /// The leader epoch it knows of.
+    pub epoch: i32,
+    /// The offset the next record gets.
+    pub log_end: i64,
+    /// The first offset that is not committed.
+    pub high_watermark: i64,
+}
+
+/// Looks at the replicas of a process; `None` when it has ended.
+pub type Probe = Box<dyn Fn() -> Option<Vec<ReplicaStatus>> + Send>;
+
 /// An event and when it happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
@@ -192,9 +295,18 @@ impl fmt::Display for Recorded {
 }
 
 /// Hears every event of a world.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Recorder {
+    is_kept: bool,
     inner: Mutex<Inner>,
+    watched: Mutex<BTreeMap<MachineId, Watched>>,
+}
+
+/// A process whose replicas are watched.
+struct Watched {
+    probe: Probe,
+    /// What was seen last, by topic and partition.
+    seen: BTreeMap<(String, i32), ReplicaStatus>,
 }
 
 #[derive(Debug, Default)]
@@ -210,7 +322,52 @@ impl Recorder {
     #[must_use]
     pub fn new(keeps_trace: bool) -> Self {
         let inner = Inner { trace: keeps_trace.then(Vec::new), ..Inner::default() };
-        Self { inner: Mutex::new(inner) }
+        Self { is_kept: keeps_trace, inner: Mutex::new(inner), watched: Mutex::default() }
+    }
+
+    /// Whether events are kept: only then is it worth the trouble to observe something.
+    #[must_use]
+    pub const fn is_kept(&self) -> bool {
+        self.is_kept
+    }
+
+    /// Keeps something that was only looked at: it is no part of the digest, since it is not there when nobody looks.
+    pub fn observe(&self, at: SimTime, event: Event) {
+        if let Some(trace) = &mut self.inner().trace {
+            trace.push(Recorded { at, event });
+        }
+    }
+
+    /// From now on [`look`](Self::look) asks this process how its replicas are. Asking must change nothing.
+    pub fn watch(&self, machine: MachineId, probe: Probe) {
+        if self.is_kept {
+            self.watched().insert(machine, Watched { probe, seen: BTreeMap::new() });
+        }
+    }
+
+    /// Asks the process on `machine` how its replicas are, and observes what has moved. Costs nothing when no events are
+    /// kept.
+    pub fn look(&self, at: SimTime, machine: MachineId) {
+        if !self.is_kept {
+            return;
+        }
+        let mut watched = self.watched();
+        let Some(process) = watched.get_mut(&machine) else { return };
+        let Some(now) = (process.probe)() else {
+            watched.remove(&machine);
+            return;
+        };
+        for status in now {
+            let key = (status.topic.clone(), status.partition);
+            if process.seen.get(&key) != Some(&status) {
+                process.seen.insert(key, status.clone());
+                self.observe(at, Event::Replica { machine, status: Box::new(status) });
+            }
+        }
+    }
+
+    fn watched(&self) -> MutexGuard<'_, BTreeMap<MachineId, Watched>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes an event.
@@ -268,6 +425,12 @@ impl Recorder {
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorder").field("inner", &self.inner).finish_non_exhaustive()
     }
 }
 
@@ -351,6 +514,39 @@ mod tests {
             assert_eq!(recorder.trace().len(), usize::from(keeps_trace));
             assert_eq!(recorder.event_count(), 1);
             assert_eq!(recorder.counters(), BTreeMap::from([("rare", 2)]));
+        }
+    }
+
+    #[test]
+    fn what_is_only_looked_at_is_kept_but_no_part_of_the_digest() {
+        let status = |log_end| ReplicaStatus {
+            topic: "orders".into(),
+            topic_id: String::new(),
+            partition: 0,
+            is_leader: true,
+            epoch: 1,
+            log_end,
+            high_watermark: 0,
+        };
+        for keeps_trace in [false, true] {
+            let recorder = Recorder::new(keeps_trace);
+            let before = (recorder.digest(), recorder.event_count());
+            let ends = Mutex::new([None, Some(2), Some(1), Some(1)].to_vec());
+            let ask = move || {
+                ends.lock()
+                    .expect("nobody panics with it")
+                    .pop()
+                    .flatten()
+                    .map(|end| vec![status(end)])
+            };
+            recorder.watch(MachineId(1), Box::new(ask));
+            for at in 1..=5 {
+                recorder.look(SimTime(at), MachineId(1));
+            }
+            assert_eq!((recorder.digest(), recorder.event_count()), before);
+            let seen: Vec<_> = recorder.trace().iter().map(|recorded| recorded.at.0).collect();
+            let expected: &[u64] = if keeps_trace { &[1, 3] } else { &[] };
+            assert_eq!(seen, expected, "seen first and when it moved, and never after its end");
         }
     }
 }

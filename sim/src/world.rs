@@ -234,6 +234,7 @@ impl World {
         };
         machines.insert(machine, entry);
         self.network.add_host(machine, name, address);
+        self.events.record(self.now(), Event::Added { machine, name: name.to_owned() });
         machine
     }
 

@@ -88,6 +88,7 @@ pub struct Node<R: Runtime> {
     cluster_id: ClusterId,
     epoch: BrokerEpoch,
     logs: Arc<LogManager<R>>,
+    replicas: Arc<ReplicaManager<R>>,
     groups: GroupCoordinator<R>,
     connections: Stopper,
     background: Stopper,
@@ -190,7 +191,7 @@ impl<R: Runtime> Node<R> {
             cluster_id: storage.cluster_id.clone(),
             config: Arc::clone(&config),
             image,
-            replicas,
+            replicas: Arc::clone(&replicas),
             fetch_sessions: FetchSessions::new(config.replication.fetch_session_slots),
             controller,
             quorum,
@@ -210,6 +211,7 @@ impl<R: Runtime> Node<R> {
             cluster_id,
             epoch,
             logs,
+            replicas,
             groups,
             connections,
             background,
@@ -228,6 +230,12 @@ impl<R: Runtime> Node<R> {
     #[must_use]
     pub const fn cluster_id(&self) -> &ClusterId {
         &self.cluster_id
+    }
+
+    /// The partitions that have a replica here.
+    #[must_use]
+    pub const fn replicas(&self) -> &Arc<ReplicaManager<R>> {
+        &self.replicas
     }
 
     /// Ends when the node cannot go on: its disks or its metadata log are gone.

@@ -254,7 +254,17 @@ impl SimDisk {
         let error = outcome.as_ref().err().map(io::Error::kind);
         let event = Event::Disk { machine: *machine, operation, file, position, length, error };
         events.record(timeline.now(), event);
+        events.look(timeline.now(), *machine);
         outcome
+    }
+
+    /// Tells whoever looks which file has which number.
+    fn tell_name(&self, file: u64, path: &Path) {
+        let Shared { machine, timeline, events, .. } = &*self.shared;
+        if events.is_kept() {
+            let path = path.display().to_string();
+            events.observe(timeline.now(), Event::Opened { machine: *machine, file, path });
+        }
     }
 
     fn named<T>(&self, operation: DiskOperation, outcome: io::Result<T>) -> io::Result<T> {
@@ -271,6 +281,7 @@ impl Disk for SimDisk {
         let opened = self.state().open(path, mode);
         let file = opened.as_ref().map_or(0, |node| node.0);
         let node = self.record(DiskOperation::Open, (file, 0, 0), opened)?;
+        self.tell_name(file, path);
         let process = self.state().process;
         Ok(SimFile::new(self.clone(), (node, process), mode != OpenMode::Read))
     }

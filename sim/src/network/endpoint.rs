@@ -365,6 +365,11 @@ impl Endpoint {
         self.incoming.len()
     }
 
+    /// How many bytes have come.
+    pub(super) fn received(&self) -> u64 {
+        self.received
+    }
+
     /// Nothing more will come.
     pub(super) fn is_at_end(&self) -> bool {
         self.peer_finished || self.phase == Phase::Broken

@@ -21,7 +21,9 @@
 mod connect;
 mod endpoint;
 mod link;
+mod spoken;
 mod stream;
+mod wiretap;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -34,6 +36,7 @@ pub use stream::SimStream;
 
 use self::endpoint::{Endpoint, EndpointId, Segment, Side, Surroundings, Verdict};
 use self::link::Links;
+use self::wiretap::Wiretap;
 use crate::events::{Digest, Event, Fate, PacketKind, Recorder};
 use crate::machine::MachineId;
 use crate::random::Random;
@@ -55,6 +58,8 @@ struct State {
     faults: NetworkFaults,
     random: Random,
     next_connection: u64,
+    /// Listens to what programs say, when somebody wants to see it.
+    wiretap: Option<Wiretap>,
 }
 
 /// A machine as the network knows it.
@@ -87,6 +92,7 @@ impl Network {
             faults: NetworkFaults::default(),
             random,
             next_connection: 1,
+            wiretap: events.is_kept().then(Wiretap::default),
         };
         Arc::new(Self { timeline, events, state: Mutex::new(state) })
     }
@@ -264,14 +270,14 @@ impl Network {
         let resets =
             matches!(segment, Segment::Data { .. }) && from != to && random.chance(faults.reset);
         match links.send((from, to), segment.bytes().len(), now, faults, random) {
-            Err(fate) => self.record(from, to, id, &segment, fate),
+            Err(fate) => self.record((from, to), id, &segment, now, fate),
             Ok(mut arrival) => {
                 if let Some(sender) = endpoints.get_mut(&id.peer()) {
                     arrival = arrival.max(sender.last_arrival);
                     sender.last_arrival = arrival;
                 }
                 let network = Arc::clone(self);
-                self.timeline.at(arrival, move || network.arrive(from, to, id, segment));
+                self.timeline.at(arrival, move || network.arrive((from, to), id, segment, now));
             }
         }
         if resets {
@@ -281,14 +287,22 @@ impl Network {
                 let network = Arc::clone(self);
                 let delay = std::time::Duration::from_micros(random.between(&faults.latency_us));
                 self.timeline.at(now + delay, move || {
-                    network.arrive(source, machine, target, Segment::Reset);
+                    network.arrive((source, machine), target, Segment::Reset, now);
                 });
             }
         }
     }
 
     /// The end of a packet's way.
-    fn arrive(self: &Arc<Self>, from: MachineId, to: MachineId, id: EndpointId, segment: Segment) {
+    fn arrive(
+        self: &Arc<Self>,
+        (from, to): (MachineId, MachineId),
+        id: EndpointId,
+        segment: Segment,
+        sent_at: SimTime,
+    ) {
+        let now = self.timeline.now();
+        self.events.look(now, to);
         let mut state = self.state();
         let fate = if state.links.is_cut(from, to) {
             Fate::Cut
@@ -297,7 +311,7 @@ impl Network {
         } else {
             Fate::Delivered
         };
-        self.record(from, to, id, &segment, fate);
+        self.record((from, to), id, &segment, sent_at, fate);
         if fate != Fate::Delivered {
             return;
         }
@@ -313,6 +327,30 @@ impl Network {
         });
         if known.is_none() && !is_reset {
             self.send(&mut state, (to, from), id.peer(), Segment::Reset);
+        }
+        let State { wiretap, endpoints, .. } = &mut *state;
+        if let (Some(wiretap), Some(endpoint)) = (wiretap, endpoints.get(&id)) {
+            for number in wiretap.received(id.peer(), endpoint.received()) {
+                self.events.observe(now, Event::Received { number });
+            }
+        }
+    }
+
+    /// A program has written these bytes.
+    fn overhear(&self, id: EndpointId, bytes: &[u8]) {
+        if !self.events.is_kept() {
+            return;
+        }
+        let now = self.timeline.now();
+        let mut state = self.state();
+        let State { wiretap, endpoints, .. } = &mut *state;
+        let (Some(wiretap), Some(endpoint)) = (wiretap, endpoints.get(&id)) else { return };
+        let way = (endpoint.machine, endpoint.peer_machine);
+        let messages = wiretap.written(id, way, bytes);
+        drop(state);
+        self.events.look(now, way.0);
+        for message in messages {
+            self.events.observe(now, Event::Sent(Box::new(message)));
         }
     }
 
@@ -332,10 +370,10 @@ impl Network {
 
     fn record(
         &self,
-        from: MachineId,
-        to: MachineId,
+        (from, to): (MachineId, MachineId),
         id: EndpointId,
         segment: &Segment,
+        sent_at: SimTime,
         fate: Fate,
     ) {
         let event = Event::Packet {
@@ -346,6 +384,7 @@ impl Network {
             sequence: segment.sequence(),
             length: segment.bytes().len(),
             content: Digest::of(segment.bytes()),
+            sent_at,
             fate,
         };
         self.events.record(self.timeline.now(), event);

@@ -90,6 +90,9 @@ impl AsyncWrite for SimStream {
                 };
                 (Verdict::Keep, outcome)
             });
+        if let Some(Poll::Ready(Ok(count))) = &written {
+            network.overhear(self.id, &bytes[..*count]);
+        }
         written.unwrap_or_else(|| Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())))
     }
 
