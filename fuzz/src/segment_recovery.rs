@@ -32,9 +32,11 @@ type Log = Arc<PartitionLog<World>>;
 pub fn check(input: &[u8]) {
     let mut input = Input(input);
     let flags = input.byte();
+    let recovery_point = input.offset();
     let options = OpenOptions {
         clean: flags & 1 != 0,
-        recovery_point: Offset::new(input.offset()),
+        // Known or not decides what becomes of holes between segments.
+        recovery_point: (flags & 32 != 0 || recovery_point > 0).then(|| Offset::new(recovery_point)),
         log_start_offset: Offset::new(input.offset()),
         high_watermark: Offset::new(input.offset()),
         topic_id: None,
@@ -165,7 +167,7 @@ async fn open(world: &World, options: OpenOptions) -> (Log, RecoveryReport) {
 
 async fn judge(world: &World, flags: u8, options: OpenOptions) {
     // Only what was read through is known to be sound.
-    let is_checked = !options.clean && options.recovery_point == Offset::ZERO;
+    let is_checked = !options.clean && options.recovery_point.unwrap_or_default() == Offset::ZERO;
     let (log, _) = open(world, options).await;
     assert_offsets(&log);
     read_all(&log, is_checked).await;
@@ -335,7 +337,9 @@ pub fn seeds() -> Vec<Vec<u8>> {
         content
     };
     let mut seeds = Vec::new();
-    for head in [[0, 0, 0, 0], [1, 20, 0, 20], [2, 0, 0, 5], [1, 6, 4, 6], [4 + 8, 10, 0, 9]] {
+    let heads =
+        [[0, 0, 0, 0], [1, 20, 0, 20], [2, 0, 0, 5], [1, 6, 4, 6], [4 + 8, 10, 0, 9], [32, 0, 0, 0]];
+    for head in heads {
         let with = |files: &[Vec<u8>]| [&head[..], &files.concat()].concat();
         seeds.push(with(&[]));
         seeds.push(with(&[file(2, 0, &log(5, 0))]));
@@ -357,6 +361,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
             file(12, 0, b"version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAZQ"),
         ];
         seeds.push(with(&[&three[..], &indexes].concat()));
+        // A hole before the last segment.
+        seeds.push(with(&[file(2, 0, &log(5, 0)), file(2, 43, &log(2, 0))]));
         let swapped = [file(13, 0, &log(2, 0)), file(15, 0, &[]), file(14, 20, &[])];
         seeds.push(with(&[&three[..], &swapped].concat()));
     }

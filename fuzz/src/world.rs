@@ -158,9 +158,12 @@ impl File for MemoryFile {
 
     async fn write_at(&self, parts: &[IoSlice<'_>], position: u64) -> io::Result<usize> {
         let mut bytes = lock(&self.0);
-        let mut at = place(position);
         let total: usize = parts.iter().map(|part| part.len()).sum();
-        if bytes.len() < at + total && total > 0 {
+        if total == 0 {
+            return Ok(0);
+        }
+        let mut at = place(position);
+        if bytes.len() < at + total {
             bytes.resize(at + total, 0);
         }
         for part in parts {

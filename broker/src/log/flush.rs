@@ -28,6 +28,8 @@ pub(super) struct FlushState {
     are_names_dirty: AtomicBool,
     /// The log's own name in its log directory may be lost.
     is_home_dirty: AtomicBool,
+    /// The checkpoint of recovery points has an entry for this log: see [`recovery`] for what a roll owes until then.
+    is_recovery_point_stored: AtomicBool,
     last_flush: AtomicI64,
 }
 
@@ -49,7 +51,12 @@ struct Book {
 }
 
 impl FlushState {
-    pub(super) fn new(recovery_point: Offset, now: Timestamp, are_names_dirty: bool) -> Self {
+    pub(super) fn new(
+        recovery_point: Offset,
+        is_recovery_point_stored: bool,
+        now: Timestamp,
+        are_names_dirty: bool,
+    ) -> Self {
         Self {
             book: Mutex::new(Book { flushed: recovery_point, recovery_point, generation: 0 }),
             is_running: AtomicBool::new(false),
@@ -57,6 +64,7 @@ impl FlushState {
             done: Notify::new(),
             are_names_dirty: AtomicBool::new(are_names_dirty),
             is_home_dirty: AtomicBool::new(are_names_dirty),
+            is_recovery_point_stored: AtomicBool::new(is_recovery_point_stored),
             last_flush: AtomicI64::new(now.0),
         }
     }
@@ -181,6 +189,16 @@ impl<R: Runtime> PartitionLog<R> {
         Ok(())
     }
 
+    /// Makes all durable that a segment must not stand behind when it is found, unless a start would know the hole: called
+    /// before a segment is made. A failure is sticky, as that of any sync.
+    pub(super) async fn flush_before_roll(&self) -> io::Result<()> {
+        if self.has_stored_recovery_point() {
+            return Ok(());
+        }
+        let flushed = self.flush_once(Extent::All).await;
+        flushed.map_err(|error| io::Error::other(self.failed("sync", &self.path(), error)))
+    }
+
     async fn sync_names(&self) -> io::Result<()> {
         let path = self.path();
         if self.flusher.are_names_dirty.swap(false, Ordering::SeqCst) {
@@ -233,6 +251,17 @@ impl<R: Runtime> PartitionLog<R> {
     #[must_use]
     pub fn recovery_point(&self) -> Offset {
         lock(&self.flusher.book).recovery_point
+    }
+
+    /// True when the checkpoint of recovery points has an entry for this log.
+    #[must_use]
+    pub fn has_stored_recovery_point(&self) -> bool {
+        self.flusher.is_recovery_point_stored.load(Ordering::SeqCst)
+    }
+
+    /// The checkpoint of recovery points has an entry for this log now.
+    pub(super) fn recovery_point_stored(&self) {
+        self.flusher.is_recovery_point_stored.store(true, Ordering::SeqCst);
     }
 
     /// Below this everything is on disk. The recovery point follows a little later, with indexes and epochs.

@@ -348,6 +348,13 @@ impl<R: Runtime> LogManager<R> {
         self.checkpoint(RECOVERY_POINTS).await;
     }
 
+    /// The same, when a log is there that has no entry yet: until it has, its rolls wait for syncs.
+    pub async fn checkpoint_new_recovery_points(&self) {
+        if self.logs().iter().any(|(log, _)| !log.has_stored_recovery_point()) {
+            self.checkpoint_recovery_points().await;
+        }
+    }
+
     /// Writes `log-start-offset-checkpoint` in each directory.
     pub async fn checkpoint_log_starts(&self) {
         self.checkpoint(LOG_STARTS).await;
@@ -363,11 +370,25 @@ impl<R: Runtime> LogManager<R> {
             let _turn = directory.checkpoints.lock().await;
             let offsets = self.offsets(directory, name);
             let path = directory.path().join(name);
-            let written = checkpoint::write_offsets(&self.runtime, &path, &offsets).await;
-            if let Err(error) = written.or_else(survive_full_disk) {
-                let fault = Fault::of("write", &path)(error);
-                self.directory_failed(directory.id(), &fault.to_string());
+            match checkpoint::write_offsets(&self.runtime, &path, &offsets).await {
+                Ok(()) if name == RECOVERY_POINTS => self.recovery_points_stored(&offsets),
+                Ok(()) => {}
+                // It stays as it was, which is safe: the next one is written later.
+                Err(error) if super::append::is_full(&error) => {
+                    tracing::warn!(%error, "a checkpoint is not written: the disk is full");
+                }
+                Err(error) => {
+                    let fault = Fault::of("write", &path)(error);
+                    self.directory_failed(directory.id(), &fault.to_string());
+                }
             }
+        }
+    }
+
+    fn recovery_points_stored(&self, offsets: &Offsets) {
+        let logs = lock(&self.logs);
+        for held in offsets.keys().filter_map(|partition| logs.get(partition)) {
+            held.log.recovery_point_stored();
         }
     }
 
@@ -448,13 +469,4 @@ impl<R: Runtime> LogManager<R> {
             }
         }
     }
-}
-
-/// A checkpoint that found no room stays as it was, which is safe: the next one is written later.
-fn survive_full_disk(error: io::Error) -> io::Result<()> {
-    if super::append::is_full(&error) {
-        tracing::warn!(%error, "a checkpoint is not written: the disk is full");
-        return Ok(());
-    }
-    Err(error)
 }

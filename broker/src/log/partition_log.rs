@@ -40,8 +40,9 @@ impl Fault {
 pub struct OpenOptions {
     /// The log was closed properly: its segments can be trusted.
     pub clean: bool,
-    /// Everything below was synced (`recovery-point-offset-checkpoint`).
-    pub recovery_point: Offset,
+    /// Everything below was synced (`recovery-point-offset-checkpoint`). `None` when nobody says: recovery then begins at the
+    /// start, and must not take a hole between two segments for a loss.
+    pub recovery_point: Option<Offset>,
     /// From `log-start-offset-checkpoint`.
     pub log_start_offset: Offset,
     /// From `replication-offset-checkpoint`.
@@ -165,7 +166,9 @@ impl<R: Runtime> PartitionLog<R> {
         let high_watermark = options.high_watermark.clamp(start, end);
         let mut producers = loaded.producers;
         producers.high_watermark_moved(high_watermark);
-        let recovery_point = if options.clean { end } else { options.recovery_point.min(end) };
+        let known = options.recovery_point;
+        let recovery_point = if options.clean { end } else { known.unwrap_or_default().min(end) };
+        let are_names_dirty = !options.clean || loaded.is_new;
         let now = runtime.wall_clock();
         let log = Self {
             runtime,
@@ -185,7 +188,7 @@ impl<R: Runtime> PartitionLog<R> {
             }),
             writer: tokio::sync::Mutex::new(Writer::default()),
             disposal: tokio::sync::Mutex::new(()),
-            flusher: FlushState::new(recovery_point, now, !options.clean || loaded.is_new),
+            flusher: FlushState::new(recovery_point, known.is_some(), now, are_names_dirty),
             fault: Mutex::new(None),
             deleted_files: Mutex::new(Vec::new()),
         };

@@ -5,6 +5,30 @@
 //! below the recovery point, every batch is read and its checksum compared. The log ends before the first batch that is cut,
 //! damaged, out of order, or of an older epoch than the one before: bytes that were cut off once may be back after a
 //! power loss.
+//!
+//! # Holes between segments
+//!
+//! A segment of ours begins where the one before it ends ([`PartitionLog::roll`](super::PartitionLog)). So when the second
+//! begins further on, there are three stories. *Compaction* took the last records of the first, and all that is there was
+//! acknowledged: the topic need not be a compacted one any more, and another broker may have been the cleaner. Or a
+//! *power loss* took the tail of the first, whole batches of it, but not the name of the second, which the file system wrote
+//! earlier: what stands behind the hole is not the log that was written, and with `flush.messages=1` nobody was told that it
+//! is there, because whoever waits for a sync waits for all segments before. Kept, it would be a lie that nothing mends: a
+//! follower's offsets would say that it has all, a producer's sequences would go on behind records it must send again. Or
+//! there was *damage*. The files do not tell the stories apart, and what compaction left must never be deleted. The recovery
+//! point does:
+//!
+//! | the second segment begins | the hole |
+//! |---|---|
+//! | at or below the recovery point | stays: all below it was synced, and this is how it was |
+//! | above it, topic compacted | stays: cleaning does not wait for the recovery point |
+//! | above it, topic not compacted | is a loss: the log ends there |
+//! | anywhere, and no recovery point is known | stays |
+//!
+//! The last row is Kafka's rule for all (it deletes only behind a segment that it had to cut, and so do we, besides). It is
+//! safe for records of others whose checkpoint is lost or was never copied. For our own it must not meet a power loss: as long
+//! as the checkpoint has no entry for a log, which is for a moment after its creation, each roll first syncs all that it leaves
+//! behind ([`flush_before_roll`](super::PartitionLog)), so that no tail can be lost. Afterwards a roll waits for nothing.
 
 mod files;
 mod producers;
@@ -68,6 +92,7 @@ pub(super) async fn load<R: Runtime>(
     let mut load = Load {
         at,
         recover_from: recover_from(&inventory, options),
+        recovery_point: options.recovery_point,
         inventory,
         epochs: epochs.unwrap_or_default(),
         stored_epochs,
@@ -86,7 +111,7 @@ fn recover_from(inventory: &Inventory, options: &OpenOptions) -> Option<Offset> 
     if options.clean {
         return None;
     }
-    let last = options.recovery_point.value().saturating_sub(1).max(0);
+    let last = options.recovery_point.unwrap_or_default().value().saturating_sub(1).max(0);
     let floor = inventory.bases().rev().find(|base| base.value() <= last);
     floor.or_else(|| inventory.bases().next())
 }
@@ -96,6 +121,8 @@ struct Load<R: Runtime> {
     inventory: Inventory,
     /// Segments from here on are read through.
     recover_from: Option<Offset>,
+    /// As the checkpoint says it.
+    recovery_point: Option<Offset>,
     epochs: LeaderEpochs,
     stored_epochs: Option<LeaderEpochs>,
     are_epochs_known: bool,
@@ -191,15 +218,14 @@ impl<R: Runtime> Load<R> {
         let is_believed = believed.is_some();
         let contents = match believed {
             Some(contents) => contents,
-            None => self.check_batches(&at, &file, length, is_dirty).await?,
+            None => self.check_batches(&at, &file, length, is_dirty, next).await?,
         };
         let size = contents.size;
         let end = contents.end.unwrap_or(base);
-        // A segment begins where the one before it ended, unless compaction left a hole. So a hole that compaction did
-        // not make is the tail of a segment that a power loss took, batches whole, and what follows it is not a
-        // beginning of the log. Damage to what was durable, though, is no reason to give up what lies behind it.
-        let is_tail_lost = size < length || (next != Some(end) && !at.settings.compacts);
-        let is_last = (is_dirty && is_tail_lost) || next.is_none_or(|next| end > next);
+        let is_lost =
+            |next: Offset| end > next || (end < next && !self.is_hole_believed(&at, next));
+        // What lies behind damage to the durable part is not given up for it.
+        let is_last = next.is_none_or(|next| is_dirty && (size < length || is_lost(next)));
         if is_last {
             // Before the cut: a crash in between must not leave a hole.
             self.drop_segments(later).await?;
@@ -220,6 +246,11 @@ impl<R: Runtime> Load<R> {
         }
         self.segments.push(Arc::new(segment));
         Ok(end)
+    }
+
+    /// True when a hole before the segment at `next` may be of compaction: see the essay above.
+    fn is_hole_believed(&self, at: &SegmentPlace<R>, next: Offset) -> bool {
+        at.settings.compacts || self.recovery_point.is_none_or(|point| next <= point)
     }
 
     /// The end of the last segment of a log that was closed; `None` when its indexes do not agree with it.
@@ -252,14 +283,16 @@ impl<R: Runtime> Load<R> {
         }
     }
 
-    /// Reads every batch up to the first bad one. Only the epochs of segments that are not believed are learned from
-    /// them: what the file says of the others stands.
+    /// Reads every batch up to the first bad one; in what was synced, also up to the first that reaches into the segment at
+    /// `next`, which was synced too and stands. Only the epochs of segments that are not believed are learned from them: what the file
+    /// says of the others stands.
     async fn check_batches(
         &mut self,
         at: &SegmentPlace<R>,
         file: &R::File,
         length: u64,
         is_dirty: bool,
+        next: Option<Offset>,
     ) -> io::Result<Contents> {
         let learns_epochs = is_dirty || !self.are_epochs_known;
         let mut contents = Contents::default();
@@ -279,6 +312,7 @@ impl<R: Runtime> Load<R> {
             let batch_epoch = LeaderEpoch::from_wire(header.leader_epoch);
             let is_in_order = header.first_offset() >= expected
                 && header.last_offset().distance_from(at.base) <= i64::from(i32::MAX)
+                && (is_dirty || next.is_none_or(|next| header.last_offset() < next))
                 && batch_epoch.is_none_or(|new| self.epoch.is_none_or(|old| old <= new));
             if !is_in_order
                 || !scan::has_right_checksum(file, position, &header, &mut buffer).await?

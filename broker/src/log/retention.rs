@@ -27,6 +27,7 @@ impl<R: Runtime> PartitionLog<R> {
         let base = if is_far { first } else { end };
         let active = self.active();
         active.seal().await?;
+        self.flush_before_roll().await?;
         // Kafka keeps the state at each segment's start: that is where a truncation or a start begins to replay.
         self.write_snapshot(base).await?;
         writer.half_made = Some(base).filter(|base| *base != active.base());

@@ -75,7 +75,10 @@ pub(super) async fn run<R: Runtime>(
 
 async fn do_chore<R: Runtime>(runtime: &R, logs: &LogManager<R>, chore: Chore) {
     match chore {
-        Chore::Flush => logs.flush_due(runtime.wall_clock()),
+        Chore::Flush => {
+            logs.flush_due(runtime.wall_clock());
+            logs.checkpoint_new_recovery_points().await;
+        }
         Chore::RecoveryPoints => logs.checkpoint_recovery_points().await,
         Chore::LogStarts => logs.checkpoint_log_starts().await,
         Chore::HighWatermarks => logs.checkpoint_high_watermarks().await,

@@ -152,6 +152,8 @@ async fn open_log<R: Runtime>(
         ..log::Settings::default()
     };
     let open = OpenOptions {
+        // Read through at every start; nobody compacts it, so a hole in it can only be a loss.
+        recovery_point: Some(Offset::ZERO),
         log_start_offset: earliest.map_or(Offset::ZERO, |id| id.offset),
         topic_id: Some(TopicId(Uuid::from_u128(1))),
         ..OpenOptions::default()

@@ -14,7 +14,7 @@ use super::super::partition_log::lock;
 use super::super::{Fault, LogDirectory, OpenOptions, PartitionLog, Settings};
 use super::{Held, Logs};
 use crate::environment::{Disk, EntryKind, Instant, Runtime};
-use crate::model::{BrokerEpoch, DirectoryId, Offset, TopicName, TopicPartition};
+use crate::model::{BrokerEpoch, DirectoryId, TopicName, TopicPartition};
 
 /// The metadata log is raft's, not ours.
 const METADATA_TOPIC: &str = "__cluster_metadata";
@@ -179,12 +179,12 @@ impl<R: Runtime> Worker<R> {
     }
 
     async fn open(&self, partition: TopicPartition) -> Result<Arc<PartitionLog<R>>, Fault> {
-        let offset = |offsets: &Offsets| offsets.get(&partition).copied().unwrap_or(Offset::ZERO);
+        let known = |offsets: &Offsets| offsets.get(&partition).copied();
         let options = OpenOptions {
             clean: self.survey.clean.is_some(),
-            recovery_point: offset(&self.survey.recovery_points),
-            log_start_offset: offset(&self.survey.log_starts),
-            high_watermark: offset(&self.survey.high_watermarks),
+            recovery_point: known(&self.survey.recovery_points),
+            log_start_offset: known(&self.survey.log_starts).unwrap_or_default(),
+            high_watermark: known(&self.survey.high_watermarks).unwrap_or_default(),
             topic_id: None,
         };
         let path = self.directory.path().join(partition.to_string());

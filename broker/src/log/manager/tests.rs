@@ -56,6 +56,20 @@ async fn logs_are_spread_over_directories_and_found_again() {
 }
 
 #[tokio::test]
+async fn a_new_log_is_soon_in_the_checkpoint_of_recovery_points() {
+    let runtime = TokioRuntime::new();
+    let home = Directory::new(&runtime);
+    let manager = start(&runtime, &home, 1).await;
+    fill(&manager, &partition(0), 3).await;
+    assert!(!manager.log(&partition(0)).unwrap().has_stored_recovery_point());
+    manager.checkpoint_new_recovery_points().await;
+    assert!(manager.log(&partition(0)).unwrap().has_stored_recovery_point());
+    drop(manager);
+    let manager = start(&runtime, &home, 1).await;
+    assert!(manager.log(&partition(0)).unwrap().has_stored_recovery_point());
+}
+
+#[tokio::test]
 async fn a_log_of_another_topic_id_is_not_handed_out() {
     let runtime = TokioRuntime::new();
     let home = Directory::new(&runtime);

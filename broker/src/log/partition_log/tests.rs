@@ -7,7 +7,7 @@ use crate::record::Batch;
 
 const CLEAN: OpenOptions = OpenOptions {
     clean: true,
-    recovery_point: Offset::ZERO,
+    recovery_point: None,
     log_start_offset: Offset::ZERO,
     high_watermark: Offset::ZERO,
     topic_id: None,
@@ -202,10 +202,27 @@ async fn truncating_cuts_across_segments_and_appending_goes_on() {
 }
 
 #[tokio::test]
+async fn a_roll_syncs_what_it_leaves_behind_until_a_recovery_point_is_stored() {
+    let runtime = TokioRuntime::new();
+    for is_stored in [false, true] {
+        let directory = Directory::new(&runtime);
+        let recovery_point = is_stored.then_some(Offset::ZERO);
+        let options = OpenOptions { recovery_point, ..unclean() };
+        let (log, _) = open(&runtime, &directory, small(), options).await;
+        while log.segments().len() < 3 {
+            append(&log, batch(&[1, 2])).await.unwrap();
+        }
+        let expected = if is_stored { Offset::ZERO } else { log.active().base() };
+        assert_eq!(log.durable_end(), expected);
+    }
+}
+
+#[tokio::test]
 async fn many_flushes_wait_for_few_syncs_and_move_the_recovery_point() {
     let runtime = TokioRuntime::new();
     let directory = Directory::new(&runtime);
-    let (log, _) = open(&runtime, &directory, small(), unclean()).await;
+    let known = OpenOptions { recovery_point: Some(Offset::ZERO), ..unclean() };
+    let (log, _) = open(&runtime, &directory, small(), known).await;
     for _ in 0..30 {
         append(&log, batch(&[1])).await.unwrap();
     }

@@ -60,14 +60,14 @@ async fn what_lies_below_the_recovery_point_is_believed() {
     let directory = Directory::new(&runtime);
     let bases = filled(&runtime, &directory).await;
     write(&runtime, path(&directory, bases[1], ".log"), 300, &[0xff; 4]).await;
-    let options = OpenOptions { recovery_point: Offset::new(80), ..OpenOptions::default() };
+    let options = OpenOptions { recovery_point: Some(Offset::new(80)), ..OpenOptions::default() };
     let (log, report) = open(&runtime, &directory, small(), options).await;
     assert_eq!((log.log_end_offset(), report.segments_recovered), (Offset::new(80), 1));
     assert_eq!(log.segments().len(), bases.len());
     // Damage to an index of it is mended; damage to the records then leaves a hole, and nothing else is given up.
     drop(log);
     runtime.disk().remove_file(&path(&directory, bases[1], ".index")).await.unwrap();
-    let options = OpenOptions { recovery_point: Offset::new(80), ..OpenOptions::default() };
+    let options = OpenOptions { recovery_point: Some(Offset::new(80)), ..OpenOptions::default() };
     let (log, report) = open(&runtime, &directory, small(), options).await;
     assert_eq!((report.indexes_rebuilt, report.segments_deleted), (1, 0));
     assert_eq!(log.log_end_offset(), Offset::new(80));
@@ -76,25 +76,83 @@ async fn what_lies_below_the_recovery_point_is_believed() {
     assert_eq!(log.epoch_for_offset(Offset::new(79)), Some(LeaderEpoch::new(3)));
 }
 
-#[tokio::test]
-async fn a_segment_whose_tail_is_gone_is_the_last() {
-    let runtime = TokioRuntime::new();
-    let directory = Directory::new(&runtime);
-    let bases = filled(&runtime, &directory).await;
-    // Cut between two batches: every batch that is left is whole.
+/// A log whose second segment has lost its tail, between two batches, so that every batch that is left is whole.
+async fn with_a_hole(runtime: &TokioRuntime) -> (Directory, Vec<Offset>) {
+    let directory = Directory::new(runtime);
+    let bases = filled(runtime, &directory).await;
     let file = runtime.disk().open(&path(&directory, bases[1], ".log"), OpenMode::ReadWrite).await;
     let size = batch(&[1000, 1000]).len() as u64;
     file.unwrap().set_length(2 * size).await.unwrap();
-    let log = reopen(&runtime, &directory, OpenOptions::default()).await;
-    assert_eq!(log.log_end_offset(), bases[1].plus(4));
-    // Where compaction leaves holes, this is one.
+    (directory, bases)
+}
+
+fn known(recovery_point: Offset) -> OpenOptions {
+    OpenOptions { recovery_point: Some(recovery_point), ..OpenOptions::default() }
+}
+
+#[tokio::test]
+async fn a_hole_above_the_recovery_point_ends_the_log() {
+    let runtime = TokioRuntime::new();
+    for inside in [false, true] {
+        let (directory, bases) = with_a_hole(&runtime).await;
+        let point = if inside { bases[2].plus(-1) } else { Offset::ZERO };
+        let (log, report) = open(&runtime, &directory, small(), known(point)).await;
+        assert_eq!(log.log_end_offset(), bases[1].plus(4));
+        assert_eq!(report.segments_deleted, bases.len() - 2);
+    }
+}
+
+#[tokio::test]
+async fn a_hole_stays_when_all_up_to_the_segment_behind_it_was_synced() {
+    let runtime = TokioRuntime::new();
+    for segment in 2..4 {
+        let (directory, bases) = with_a_hole(&runtime).await;
+        let (log, report) = open(&runtime, &directory, small(), known(bases[segment])).await;
+        assert_eq!((log.log_end_offset(), report.segments_deleted), (Offset::new(80), 0));
+        let behind = log.read(bases[1].plus(4), 1, true, Offset::new(80)).await.unwrap();
+        assert_eq!(behind.base_offset, Some(bases[2]));
+    }
+}
+
+#[tokio::test]
+async fn a_hole_stays_when_no_recovery_point_is_known() {
+    let runtime = TokioRuntime::new();
+    let (directory, bases) = with_a_hole(&runtime).await;
+    let (log, report) = open(&runtime, &directory, small(), OpenOptions::default()).await;
+    assert_eq!((log.log_end_offset(), report.segments_deleted), (Offset::new(80), 0));
+    assert_eq!(report.segments_recovered, bases.len());
+    // But a segment that had to be cut is the last, as in Kafka.
+    drop(log);
+    write(&runtime, path(&directory, bases[1], ".log"), 100, &[0xff; 4]).await;
+    let (log, report) = open(&runtime, &directory, small(), OpenOptions::default()).await;
+    assert!(log.log_end_offset() < bases[2]);
+    assert_eq!(report.segments_deleted, bases.len() - 2);
+}
+
+#[tokio::test]
+async fn a_hole_stays_where_compaction_makes_them() {
+    let runtime = TokioRuntime::new();
+    let (directory, _) = with_a_hole(&runtime).await;
+    let compacted = Settings { compacts: true, ..small() };
+    let (log, _) = open(&runtime, &directory, compacted, known(Offset::ZERO)).await;
+    assert_eq!(log.log_end_offset(), Offset::new(80));
+}
+
+#[tokio::test]
+async fn a_segment_that_was_synced_is_not_given_up_for_one_that_reaches_into_it() {
+    let runtime = TokioRuntime::new();
     let directory = Directory::new(&runtime);
     let bases = filled(&runtime, &directory).await;
-    let file = runtime.disk().open(&path(&directory, bases[1], ".log"), OpenMode::ReadWrite).await;
-    file.unwrap().set_length(2 * size).await.unwrap();
-    let compacted = Settings { compacts: true, ..small() };
-    let (log, _) = open(&runtime, &directory, compacted, OpenOptions::default()).await;
-    assert_eq!(log.log_end_offset(), Offset::new(80));
+    // A sound batch at the end of the second segment, with the offsets that the third begins with.
+    let mut builder = Builder::new(bases[2], LeaderEpoch::new(3), Compression::None);
+    builder.append(Timestamp(1), None, Some(b"twin"), &[]);
+    let file = path(&directory, bases[1], ".log");
+    let length = std::fs::metadata(&file).unwrap().len();
+    write(&runtime, file, length, &builder.build().unwrap()).await;
+    runtime.disk().remove_file(&path(&directory, bases[1], ".index")).await.unwrap();
+    let (log, report) = open(&runtime, &directory, small(), known(Offset::new(80))).await;
+    assert_eq!((log.log_end_offset(), report.segments_deleted), (Offset::new(80), 0));
+    assert_eq!(offsets(&log).await.len(), 40);
 }
 
 #[tokio::test]
