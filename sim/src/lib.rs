@@ -18,6 +18,7 @@
 //! - [`checkers`]: what must be true of a history
 //! - [`swarm`]: which dangers a seed has
 //! - [`scenario`]: whole stories
+//! - [`planted`]: bugs that a broker is given to see whether they are found
 //!
 //! Nothing in here may depend on the order of a hash map, on an address in memory, on a thread or on a static: the
 //! test `replay` runs seeds in two processes and compares their digests.
@@ -38,6 +39,7 @@ pub mod runtime;
 pub mod world;
 pub mod broker;
 pub mod history;
+pub mod planted;
 pub mod workload;
 pub mod checkers;
 pub mod swarm;

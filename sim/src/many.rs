@@ -1,6 +1,7 @@
 //! Many worlds, each in a process of its own, and what they come to.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::{Command, ExitCode, Output};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -45,7 +46,8 @@ pub(crate) fn run(arguments: &Arguments, count: u64) -> ExitCode {
                     if seed >= end {
                         return;
                     }
-                    let outcome = run_one(arguments, seed);
+                    let program = std::env::current_exe().map_err(|error| error.to_string());
+                    let outcome = program.and_then(|program| run_one(arguments, &program, seed));
                     totals
                         .lock()
                         .unwrap_or_else(PoisonError::into_inner)
@@ -60,8 +62,7 @@ pub(crate) fn run(arguments: &Arguments, count: u64) -> ExitCode {
 }
 
 /// Runs one seed in a process of its own; the error is what to tell when it could not even say how it went.
-fn run_one(arguments: &Arguments, seed: u64) -> Result<Line, String> {
-    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+pub(crate) fn run_one(arguments: &Arguments, program: &Path, seed: u64) -> Result<Line, String> {
     let mut command = Command::new(program);
     command.args(options(arguments)).args(["--json", "--seed"]).arg(seed.to_string());
     let Output { status, stdout, stderr } = command.output().map_err(|error| error.to_string())?;
