@@ -155,11 +155,34 @@ fn exit_codes_say_what_went_wrong() {
     broker.check_code(&["topic", "delete", "missing"], 3);
     broker.check_code(&["topic", "delete", "missing", "there"], 6);
     broker.check_code(&["consume", "missing", "-e"], 3);
+    broker.check_code(&["consume", "missing", "-g", "readers", "-n", "1"], 3);
     broker.check_code(&["group", "describe", "missing"], 3);
     broker.check_code(&["consume", "there", "-o", "yesterday"], 2);
     let unreachable =
         Command::new(OTTLA).args(["topic", "list", "-b", "127.0.0.1:1", "--timeout", "1"]).output();
     assert_eq!(unreachable.expect("it ends").status.code(), Some(5));
+}
+
+#[test]
+fn a_broker_that_cannot_start_says_why_and_what_to_do() {
+    let broker = Broker::start("refusals");
+    let check = |arguments: &[&str], what: &str, advice: &str| {
+        let output = Command::new(OTTLA).args(arguments).output().expect("it ends");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(matches!(output.status.code(), Some(1 | 2)), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(what) && stderr.contains(advice), "{arguments:?}: {stderr}");
+    };
+    let data = broker.data.to_str().expect("text");
+    let (_, port) = broker.address.split_once(':').expect("a port");
+    let other = format!("{data}-other");
+    check(&["--data", data, "--any-port"], &format!("{data} is locked"), "runs on this directory");
+    check(&["--data", &other, "--port", port], &format!("127.0.0.1:{port}"), "--port N");
+    let _ = std::fs::remove_dir_all(&other);
+    check(&["--data", OTTLA, "--any-port"], &format!("cannot use {OTTLA}"), "--data");
+    check(&["--data", "src"], "src is not empty", "--data");
+    check(&["--port", "65535"], "65535 is not in 0..65535", "--port");
+    check(&["--override", "num.partition=1"], "--override: unknown key", "num.partitions?");
+    check(&["--override", "num.partitions=x"], "num.partitions: Not a number", "correct the value");
 }
 
 #[test]

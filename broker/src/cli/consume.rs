@@ -167,6 +167,10 @@ async fn as_member(
         GroupSettings { reset: Some(reset), consumer, ..GroupSettings::new(group, topics) };
     let client = context.client();
     let admin = crate::client::Admin::new(client.clone());
+    // A group waits for a topic until somebody makes it; a person has mistyped its name.
+    for (_, topic) in admin.describe_topics(&settings.topics).await? {
+        topic?;
+    }
     let mut member = GroupConsumer::new(client, settings);
     let mut goals: Option<BTreeMap<TopicPartition, Offset>> = None;
     let outcome = loop {

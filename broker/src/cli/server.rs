@@ -13,6 +13,7 @@ use super::topic::key_value;
 use crate::config::NodeConfig;
 use crate::environment::tokio::TokioRuntime;
 use crate::environment::{Disk as _, FileExt as _, OpenMode, Runtime as _, select};
+use crate::log::DirectoryError;
 use crate::node::{Error, Node};
 
 /// A broker for one person's machine.
@@ -22,7 +23,7 @@ pub(super) struct DevArguments {
     #[arg(long, value_name = "DIR", default_value = "data")]
     data: PathBuf,
     /// Listen for clients on this port of 127.0.0.1, and for controllers on the next
-    #[arg(long, conflicts_with = "any_port")]
+    #[arg(long, conflicts_with = "any_port", value_parser = clap::value_parser!(u16).range(..65_535))]
     port: Option<u16>,
     /// Listen on ports that the system chooses
     #[arg(long)]
@@ -111,7 +112,16 @@ async fn read_text(runtime: &TokioRuntime, path: &Path) -> Result<String, Failur
 }
 
 fn misconfigured(error: &crate::config::Error) -> Failure {
-    Failure::new(FAILED, error.to_string()).advise("correct the key; its meaning is Kafka's")
+    use crate::config::Error;
+    let advice = match error {
+        Error::Syntax { .. } => "write one KEY=VALUE in a line, as Kafka's server.properties does",
+        Error::UnknownKey { .. } => "correct the key, or leave it out: keys are Kafka's",
+        Error::InvalidValue { .. } | Error::Conflict(_) => {
+            "correct the value: keys and values mean what they mean in Kafka"
+        }
+        Error::Missing { .. } => "set it in the file, or with --override KEY=VALUE",
+    };
+    Failure::new(FAILED, error.to_string()).advise(advice)
 }
 
 /// `quiet` is what is logged when nobody says what.
@@ -220,9 +230,14 @@ fn not_started(error: &Error) -> Failure {
         Error::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
             "another program listens there: stop it, or choose with --port N, --any-port or --override listeners=..."
         }
-        Error::Listen { .. } => "choose an address of this machine with --override listeners=...",
-        Error::Directory(_) => "see which process uses the directory, or choose another one",
-        Error::ForeignDirectory { .. } => "choose an empty directory",
+        Error::Listen { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            "choose a port above 1023: those below belong to the system's administrator"
+        }
+        Error::Listen { .. } => {
+            "name an address of this machine: --override listeners=PLAINTEXT://HOST:PORT,CONTROLLER://HOST:PORT"
+        }
+        Error::Directory(error) => directory_advice(error),
+        Error::ForeignDirectory { .. } => "choose an empty directory with --data or log.dirs",
         Error::Io(_) | Error::Quorum(_) | Error::Metadata(_) => {
             "nothing was changed: keep the directory as it is and look into it with `ottla log dump`"
         }
@@ -232,4 +247,18 @@ fn not_started(error: &Error) -> Failure {
         }
     };
     Failure::new(FAILED, error.to_string()).advise(advice)
+}
+
+const fn directory_advice(error: &DirectoryError) -> &'static str {
+    match error {
+        DirectoryError::Locked(_) => {
+            "a broker runs on this directory already: use it or stop it, or choose another with --data or log.dirs"
+        }
+        DirectoryError::NotFormatted(_) | DirectoryError::Mismatch { .. } => {
+            "choose the directory of this node and this cluster, or an empty one, with --data or log.dirs"
+        }
+        DirectoryError::Io { .. } => {
+            "let this user read and write there, or choose another directory with --data or log.dirs"
+        }
+    }
 }

@@ -250,18 +250,21 @@ impl Error {
     #[must_use]
     pub fn advice(&self) -> &'static str {
         match self {
-            Self::Unreachable { .. } | Self::NoBroker { .. } => {
+            Self::NoBroker { last } => last.advice(),
+            Self::Unreachable { .. } => {
                 "check that a broker runs there and that its advertised.listeners name an address this machine can reach"
             }
             Self::Disconnected { .. } => {
                 "check that the port is a Kafka listener without TLS or SASL, and read the broker's log"
             }
             Self::TimedOut { .. } | Self::Busy { .. } => {
-                "the broker is overloaded, cut off or paused: try again or raise the time-out"
+                "try again or raise the time-out if the broker is overloaded, cut off or paused; else check that it is Kafka's"
             }
             Self::GaveUp { last, .. } => last.advice(),
             Self::Malformed { .. } => "check that the port is a Kafka listener without TLS",
-            Self::Unsupported { .. } => "use a newer broker, or leave out the option that needs it",
+            Self::Unsupported { .. } => {
+                "name a broker's port, not a controller's; or use a newer broker, or leave out the option that needs it"
+            }
             Self::Refused { code, .. } => refusal_advice(*code),
             Self::NoLeader { .. } => {
                 "wait for an election, or start the brokers that hold its replicas"
@@ -284,7 +287,12 @@ fn refusal_advice(code: ErrorCode) -> &'static str {
         }
         ErrorCode::TopicAlreadyExists => "choose another name, or delete the old topic first",
         ErrorCode::InvalidReplicationFactor => "ask for no more replicas than there are brokers",
-        ErrorCode::InvalidPartitions => "partitions can be added, never taken away",
+        ErrorCode::InvalidPartitions => {
+            "ask for at least one partition; they can be added, never taken away"
+        }
+        ErrorCode::InvalidConfig => {
+            "topics are configured as in Kafka: `ottla topic describe TOPIC --all-configs` shows every key and its value"
+        }
         ErrorCode::InvalidTopicException => {
             "topic names hold letters, digits, dot, underscore and dash, at most 249"
         }

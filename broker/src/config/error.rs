@@ -18,7 +18,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { name, line } => write!(f, "{name}:{line}"),
-            Self::Override => f.write_str("override"),
+            Self::Override => f.write_str("--override"),
         }
     }
 }

@@ -330,7 +330,7 @@ mod tests {
         let error = read("", &[("num.partitions", "x")]).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "override: Invalid value x for configuration num.partitions: Not a number of type INT"
+            "--override: Invalid value x for configuration num.partitions: Not a number of type INT"
         );
     }
 

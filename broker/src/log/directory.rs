@@ -32,8 +32,8 @@ pub enum DirectoryError {
         /// What does not fit.
         reason: String,
     },
-    /// The disk failed.
-    #[error("{}: {source}", path.display())]
+    /// The disk failed, or does not let us.
+    #[error("cannot use {}: {source}", path.display())]
     Io {
         /// The file or directory.
         path: PathBuf,

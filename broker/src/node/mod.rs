@@ -47,7 +47,7 @@ pub enum Error {
     Directory(#[from] DirectoryError),
     /// An unformatted directory that is not empty is not taken over.
     #[error(
-        "{} is not empty and was not formatted by Kafka or Ottla (found {found}): choose another directory in log.dirs",
+        "{} is not empty and was not formatted by Kafka or Ottla (found {found})",
         path.display()
     )]
     ForeignDirectory {

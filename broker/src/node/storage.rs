@@ -30,8 +30,8 @@ pub(super) async fn open<R: Runtime>(
     config: &NodeConfig,
 ) -> Result<Storage<R>, Error> {
     let metadata_path = &config.metadata_log.directory;
-    let disk = runtime.disk();
-    disk.create_directory(metadata_path).await?;
+    let created = runtime.disk().create_directory(metadata_path).await;
+    created.map_err(|source| DirectoryError::Io { path: metadata_path.clone(), source })?;
     let cluster_id = match LogDirectory::open(
         runtime.clone(),
         metadata_path.clone(),
@@ -52,8 +52,10 @@ pub(super) async fn open<R: Runtime>(
         match open_one(runtime, path, &cluster_id, config).await {
             Ok(directory) => directories.push(directory),
             // One bad disk does not stop a node with others (KIP-112); the metadata log's does.
-            Err(Error::Io(error)) if path != metadata_path && config.log_dirs.len() > 1 => {
-                warn!(path = %path.display(), %error, "log directory cannot be used");
+            Err(Error::Directory(error @ DirectoryError::Io { .. }))
+                if path != metadata_path && config.log_dirs.len() > 1 =>
+            {
+                warn!(%error, "a log directory is left out");
             }
             Err(error) => return Err(error),
         }
@@ -72,7 +74,6 @@ async fn open_one<R: Runtime>(
     cluster_id: &ClusterId,
     config: &NodeConfig,
 ) -> Result<Arc<LogDirectory<R>>, Error> {
-    runtime.disk().create_directory(path).await?;
     if LogDirectory::format(runtime, path, cluster_id, config.node_id).await? {
         info!(path = %path.display(), %cluster_id, node = %config.node_id, "formatted an empty log directory");
     }
@@ -123,5 +124,42 @@ pub(super) fn random_uuid<R: Runtime>(runtime: &R) -> Uuid {
         if !uuid_to_text(uuid).starts_with('-') {
             return uuid;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environment::OpenMode;
+    use crate::environment::tokio::TokioRuntime;
+
+    /// Opens a good directory and one that is a file in truth.
+    async fn opened(log_dirs: &[&str]) -> Result<usize, String> {
+        let runtime = TokioRuntime::new();
+        let home = std::env::temp_dir().join(format!("ottla-storage-{:016x}", runtime.random()));
+        runtime.disk().create_directory(&home.join("good")).await.unwrap();
+        runtime.disk().open(&home.join("file"), OpenMode::Create).await.unwrap();
+        let place = |name: &&str| home.join(name).display().to_string();
+        let paths: Vec<String> = log_dirs.iter().map(place).collect();
+        let overrides = [("log.dirs".to_owned(), paths.join(","))];
+        let config = NodeConfig::dev(&paths[0], &overrides).unwrap();
+        let outcome = open(&runtime, &config).await;
+        let removed = std::fs::remove_dir_all(&home);
+        removed.unwrap();
+        outcome
+            .map(|storage| storage.directories.len())
+            .map_err(|error| error.to_string().replace(&home.display().to_string(), "HOME"))
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_cannot_be_used_is_named() {
+        let error = opened(&["file"]).await.unwrap_err();
+        assert!(error.starts_with("cannot use HOME/file"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_bad_directory_beside_a_good_one_is_left_out() {
+        assert_eq!(opened(&["good", "file"]).await, Ok(1));
+        assert!(opened(&["file", "good"]).await.is_err(), "the first has the metadata log");
     }
 }
