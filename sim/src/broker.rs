@@ -70,12 +70,14 @@ impl SimBroker {
 
     /// Kills the process.
     pub fn crash(&self) {
+        self.count_early_death();
         self.world.crash(self.machine);
         self.life().is_ready = false;
     }
 
     /// Takes the power from the machine.
     pub fn cut_power(&self) {
+        self.count_early_death();
         self.world.power_loss(self.machine);
         self.life().is_ready = false;
     }
@@ -119,6 +121,13 @@ impl SimBroker {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.world.state(self.machine) == MachineState::Running && self.life().is_ready
+    }
+
+    /// Worth counting: starting, with all that it repairs, must itself bear being ended at any moment.
+    fn count_early_death(&self) {
+        if self.world.state(self.machine) == MachineState::Running && !self.life().is_ready {
+            self.world.events().count("killed while it started", 1);
+        }
     }
 
     fn life(&self) -> MutexGuard<'_, Life> {

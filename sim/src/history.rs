@@ -2,7 +2,7 @@
 //!
 //! Each record has a number of its own, which is also in its value, so that a record read anywhere tells who sent it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -225,6 +225,12 @@ impl History {
         let facts = self.lock();
         let commits = facts.commits.get(&(group.to_owned(), partition.clone()));
         commits.and_then(|commits| commits.acknowledged).unwrap_or(0)
+    }
+
+    /// All groups that somebody has tried to commit for.
+    #[must_use]
+    pub fn groups(&self) -> BTreeSet<String> {
+        self.lock().commits.keys().map(|(group, _)| group.clone()).collect()
     }
 
     /// A topic is about to be made or deleted.

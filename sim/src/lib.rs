@@ -19,6 +19,7 @@
 //! - [`swarm`]: which dangers a seed has
 //! - [`scenario`]: whole stories
 //! - [`planted`]: bugs that a broker is given to see whether they are found
+//! - [`report`]: how a seed went
 //!
 //! Nothing in here may depend on the order of a hash map, on an address in memory, on a thread or on a static: the
 //! test `replay` runs seeds in two processes and compares their digests.
@@ -44,7 +45,9 @@ pub mod workload;
 pub mod checkers;
 pub mod swarm;
 pub mod scenario;
+pub mod report;
 
 pub use machine::MachineId;
+pub use report::Report;
 pub use runtime::SimRuntime;
 pub use world::{Outcome, Settings, World, simulate};

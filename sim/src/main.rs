@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use sim::scenario::{Plan, Summary};
-use sim::{Outcome, Settings, scenario};
+use sim::timeline::SimTime;
+use sim::{Outcome, Report, Settings, scenario};
 use tracing_subscriber::EnvFilter;
 
 mod hunt;
@@ -81,7 +82,7 @@ fn one(arguments: &Arguments, seed: u64) -> ExitCode {
     match arguments.scenario {
         Scenario::Echo => {
             let outcome = scenario::echo(settings);
-            report(
+            tell(
                 arguments,
                 seed,
                 outcome.map(|report| {
@@ -96,46 +97,33 @@ fn one(arguments: &Arguments, seed: u64) -> ExitCode {
         Scenario::PowerCut => {
             let plan =
                 Plan { acknowledges_early: arguments.acknowledge_early, is_calm: arguments.calm };
-            report(arguments, seed, scenario::power_cut(&settings, plan))
+            tell(arguments, seed, scenario::power_cut(&settings, plan))
         }
     }
 }
 
 #[expect(clippy::print_stdout, reason = "the report of a run is what this program is for")]
-fn report(arguments: &Arguments, seed: u64, outcome: Outcome<Result<Summary, String>>) -> ExitCode {
-    let result = outcome.result.and_then(|judged| judged);
+fn tell(arguments: &Arguments, seed: u64, outcome: Outcome<Result<Summary, String>>) -> ExitCode {
     for event in &outcome.trace {
         println!("{event}");
     }
+    let report = Report::new(seed, outcome);
+    let code = if report.result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if arguments.json {
-        let line = many::Line {
-            seed,
-            digest: outcome.digest,
-            nanos: outcome.ended_at.0,
-            events: outcome.event_count,
-            counters: outcome.counters.iter().map(|(what, n)| ((*what).to_owned(), *n)).collect(),
-            result: result.clone(),
-        };
-        match serde_json::to_string(&line) {
+        match serde_json::to_string(&report) {
             Ok(text) => println!("{text}"),
             Err(error) => println!("{error}"),
         }
-        return if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        return code;
     }
-    for (what, count) in &outcome.counters {
+    for (what, count) in &report.counters {
         println!("{count:>9} × {what}");
     }
-    println!("{} events in {}", outcome.event_count, outcome.ended_at);
-    let code = match result {
-        Ok(summary) => {
-            println!("seed {seed}: ok, {summary:?}");
-            ExitCode::SUCCESS
-        }
-        Err(problem) => {
-            println!("seed {seed}: FAILED: {problem}");
-            ExitCode::FAILURE
-        }
-    };
-    println!("digest: {:016x}", outcome.digest);
+    println!("{} events in {}", report.events, SimTime(report.nanos));
+    match report.result {
+        Ok(summary) => println!("seed {seed}: ok, {summary:?}"),
+        Err(problem) => println!("seed {seed}: FAILED: {problem}"),
+    }
+    println!("digest: {:016x}", report.digest);
     code
 }

@@ -7,22 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use clap::ValueEnum as _;
-use serde::{Deserialize, Serialize};
+use sim::Report;
 use sim::scenario::Summary;
 
 use crate::Arguments;
-
-/// The outcome of one world, as its process tells it.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Line {
-    pub(crate) seed: u64,
-    pub(crate) digest: u64,
-    /// World time at the end, in nanoseconds.
-    pub(crate) nanos: u64,
-    pub(crate) events: u64,
-    pub(crate) counters: BTreeMap<String, u64>,
-    pub(crate) result: Result<Summary, String>,
-}
 
 /// What has come together so far.
 #[derive(Default)]
@@ -62,7 +50,7 @@ pub(crate) fn run(arguments: &Arguments, count: u64) -> ExitCode {
 }
 
 /// Runs one seed in a process of its own; the error is what to tell when it could not even say how it went.
-pub(crate) fn run_one(arguments: &Arguments, program: &Path, seed: u64) -> Result<Line, String> {
+pub(crate) fn run_one(arguments: &Arguments, program: &Path, seed: u64) -> Result<Report, String> {
     let mut command = Command::new(program);
     command.args(options(arguments)).args(["--json", "--seed"]).arg(seed.to_string());
     let Output { status, stdout, stderr } = command.output().map_err(|error| error.to_string())?;
@@ -91,14 +79,14 @@ fn options(arguments: &Arguments) -> Vec<String> {
 
 impl Totals {
     #[expect(clippy::print_stdout, reason = "failures are told when they are found")]
-    fn take(&mut self, arguments: &Arguments, seed: u64, outcome: Result<Line, String>) {
-        let result = outcome.and_then(|line| {
-            self.nanos += u128::from(line.nanos);
-            self.events += line.events;
-            for (what, times) in line.counters {
+    fn take(&mut self, arguments: &Arguments, seed: u64, outcome: Result<Report, String>) {
+        let result = outcome.and_then(|report| {
+            self.nanos += u128::from(report.nanos);
+            self.events += report.events;
+            for (what, times) in report.counters {
                 *self.counters.entry(what).or_default() += times;
             }
-            line.result
+            report.result
         });
         match result {
             Ok(summary) => self.summary.add(&summary),

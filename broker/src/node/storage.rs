@@ -81,11 +81,12 @@ async fn open_one<R: Runtime>(
         .await?)
 }
 
-/// An unformatted directory with things in it is somebody else's.
+/// An unformatted directory with things in it is somebody else's, unless all there is is what an own format left that lost
+/// power before the end.
 async fn refuse_foreign<R: Runtime>(runtime: &R, path: &Path) -> Result<(), Error> {
     let entries = runtime.disk().list(path).await?;
-    let foreign =
-        entries.iter().find(|entry| !entry.name.starts_with('.') && entry.name != "lost+found");
+    let is_foreign = |name: &str| !name.starts_with('.') && !OWN_OR_NOBODYS.contains(&name);
+    let foreign = entries.iter().find(|entry| is_foreign(&entry.name));
     match foreign {
         Some(entry) => {
             Err(Error::ForeignDirectory { path: path.to_path_buf(), found: entry.name.clone() })
@@ -127,6 +128,9 @@ pub(super) fn random_uuid<R: Runtime>(runtime: &R) -> Uuid {
     }
 }
 
+/// What may be in a directory that is to be formatted: what a file system puts there, and an unfinished `meta.properties`.
+const OWN_OR_NOBODYS: [&str; 2] = ["lost+found", "meta.properties.tmp"];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,5 +165,24 @@ mod tests {
     async fn a_bad_directory_beside_a_good_one_is_left_out() {
         assert_eq!(opened(&["good", "file"]).await, Ok(1));
         assert!(opened(&["file", "good"]).await.is_err(), "the first has the metadata log");
+    }
+
+    #[tokio::test]
+    async fn directory_with_what_an_interrupted_format_left_is_ours() {
+        let runtime = TokioRuntime::new();
+        let path = std::env::temp_dir().join(format!("ottla-storage-{:016x}", runtime.random()));
+        runtime.disk().create_directory(&path).await.unwrap();
+        let make = async |name: &str| {
+            drop(runtime.disk().open(&path.join(name), OpenMode::CreateNew).await.unwrap());
+        };
+        make("meta.properties.tmp").await;
+        make(".lock").await;
+        refuse_foreign(&runtime, &path).await.unwrap();
+        make("holiday.jpg").await;
+        let refused = refuse_foreign(&runtime, &path).await;
+        runtime.disk().remove_directory(&path).await.unwrap();
+        assert!(
+            matches!(refused, Err(Error::ForeignDirectory { found, .. }) if found == "holiday.jpg")
+        );
     }
 }

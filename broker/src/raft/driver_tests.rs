@@ -319,6 +319,21 @@ async fn put(runtime: &TokioRuntime, path: &Path, bytes: &[u8]) {
 }
 
 #[tokio::test]
+async fn formatting_that_a_power_loss_interrupted_is_done_again() {
+    let runtime = TokioRuntime::new();
+    let directory = directory(&runtime);
+    let metadata = directory.0.join(METADATA_LOG);
+    runtime.disk().create_directory(&metadata).await.unwrap();
+    let part = metadata.join("00000000000000000000-0000000000.checkpoint.part");
+    put(&runtime, &part, &b"half a snapshot, longer than the whole one will be".repeat(99)).await;
+    assert!(!is_formatted(runtime.disk(), &directory.0).await.unwrap());
+    format(runtime.disk(), &directory.0, voters(&[1]), Vec::new(), Timestamp(1)).await.unwrap();
+    let node = open(&runtime, options(&directory)).await.unwrap();
+    node.stop().await;
+    assert!(is_formatted(runtime.disk(), &directory.0).await.unwrap());
+}
+
+#[tokio::test]
 async fn the_directory_of_apache_kafka_is_opened_and_carried_on() {
     let runtime = TokioRuntime::new();
     let directory = directory(&runtime);

@@ -233,13 +233,15 @@ pub async fn list_snapshots<D: Disk>(
 /// Removes what an earlier life left unfinished: parts of snapshots, and snapshots on their way out.
 pub(super) async fn remove_leftovers<D: Disk>(disk: &D, directory: &Path) -> io::Result<()> {
     for entry in disk.list(directory).await? {
-        let is_leftover =
-            [PART_SUFFIX, DELETED_SUFFIX].iter().any(|suffix| id_of(&entry.name, suffix).is_some());
-        if is_leftover {
+        if is_leftover(&entry.name) {
             disk.remove_file(&directory.join(&entry.name)).await?;
         }
     }
     Ok(())
+}
+
+fn is_leftover(name: &str) -> bool {
+    [PART_SUFFIX, DELETED_SUFFIX].iter().any(|suffix| id_of(name, suffix).is_some())
 }
 
 /// Removes the snapshots before `first`.
@@ -273,14 +275,15 @@ pub(super) async fn read_newest<D: Disk>(
     Ok(None)
 }
 
-/// True when `log_directory` holds a metadata log, or the snapshot that one begins with.
+/// True when `log_directory` holds a metadata log, or the snapshot that one begins with. A snapshot that was not finished is
+/// none: whoever was formatting had lost power.
 ///
 /// # Errors
 ///
 /// The disk's.
 pub async fn is_formatted<D: Disk>(disk: &D, log_directory: &Path) -> io::Result<bool> {
     match disk.list(&log_directory.join(METADATA_LOG)).await {
-        Ok(entries) => Ok(!entries.is_empty()),
+        Ok(entries) => Ok(!entries.iter().all(|entry| is_leftover(&entry.name))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }

@@ -18,6 +18,8 @@ const PAGE: usize = 4096;
 
 type SectorBytes = [u8; SECTOR];
 
+const ZEROS: SectorBytes = [0; SECTOR];
+
 /// One file.
 #[derive(Debug, Default)]
 pub(super) struct FileImage {
@@ -126,7 +128,7 @@ impl FileImage {
             return;
         }
         if length < self.length {
-            self.mark_dirty(length, self.length);
+            self.mark_cut_off(length);
             self.shortest = self.shortest.min(length);
             self.zero_from(length);
         }
@@ -282,8 +284,21 @@ impl FileImage {
                 continue;
             }
             let device = self.sector(sector);
-            let device = device.iter().any(|byte| *byte != 0).then_some(device);
+            let device = (*device != ZEROS).then_some(device);
             self.differing.insert(sector, Differing { device, is_dirty: true });
+        }
+    }
+
+    /// The same for all that a shorter length cuts off. Where nothing was ever written there are zeros on the device and
+    /// will be: a file of ten empty megabytes costs nothing.
+    fn mark_cut_off(&mut self, length: u64) {
+        let pages = self.pages.range(length / PAGE as u64..);
+        let written: Vec<u64> = pages.map(|(page, _)| page * PAGE as u64).collect();
+        for page in written {
+            self.mark_dirty(page.max(length), (page + PAGE as u64).min(self.length));
+        }
+        for (_, differing) in self.differing.range_mut(length / SECTOR_BYTES..) {
+            differing.is_dirty = true;
         }
     }
 

@@ -14,7 +14,7 @@ use crate::checkers::FinalRead;
 use crate::history::{History, record_of, show, value_of};
 use crate::runtime::SimRuntime;
 use crate::workload::Habits;
-use crate::workload::produce_consume::{BOOKMARK, MEMBERS, TOPIC};
+use crate::workload::produce_consume::TOPIC;
 
 /// Gives what it has read, or why it could not within [`BOUND`].
 pub(super) async fn audit(
@@ -31,11 +31,11 @@ pub(super) async fn audit(
         read.records.insert(partition.clone(), records.map_err(late)??);
     }
     let admin = Admin::new(habits.client(runtime.clone()));
-    for group in [MEMBERS, BOOKMARK] {
-        let found = admin.group_offsets(&GroupId::from(group)).await;
+    for group in history.groups() {
+        let found = admin.group_offsets(&GroupId::from(group.as_str())).await;
         let found = found.map_err(|error| format!("stuck: offsets of {group}: {error}"))?;
         for (partition, offset) in found {
-            read.commits.insert((group.to_owned(), partition), offset.offset.value());
+            read.commits.insert((group.clone(), partition), offset.offset.value());
         }
     }
     let cluster = admin.list_topics().await.map_err(|error| format!("stuck: topics: {error}"))?;
