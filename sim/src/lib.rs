@@ -20,6 +20,7 @@
 //! - [`scenario`]: whole stories
 //! - [`planted`]: bugs that a broker is given to see whether they are found
 //! - [`report`]: how a seed went
+//! - [`view`]: a run as a picture
 //!
 //! Nothing in here may depend on the order of a hash map, on an address in memory, on a thread or on a static: the
 //! test `replay` runs seeds in two processes and compares their digests.
@@ -46,6 +47,7 @@ pub mod checkers;
 pub mod swarm;
 pub mod scenario;
 pub mod report;
+pub mod view;
 
 pub use machine::MachineId;
 pub use report::Report;

@@ -12,6 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 mod hunt;
 mod many;
+mod picture;
 
 /// A planted bug that so many worlds do not show is a hole in the faults, the workloads or the checkers.
 const SEEDS_PER_BUG: u64 = 2_000;
@@ -51,6 +52,8 @@ struct Arguments {
     /// Prints the outcome as one line of JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    pictures: picture::Pictures,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -78,7 +81,8 @@ fn main() -> ExitCode {
 }
 
 fn one(arguments: &Arguments, seed: u64) -> ExitCode {
-    let settings = Settings { keeps_trace: arguments.verbose, ..Settings::new(seed) };
+    let keeps_trace = arguments.verbose || arguments.pictures.are_wanted();
+    let settings = Settings { keeps_trace, ..Settings::new(seed) };
     match arguments.scenario {
         Scenario::Echo => {
             let outcome = scenario::echo(settings);
@@ -103,11 +107,23 @@ fn one(arguments: &Arguments, seed: u64) -> ExitCode {
 }
 
 #[expect(clippy::print_stdout, reason = "the report of a run is what this program is for")]
-fn tell(arguments: &Arguments, seed: u64, outcome: Outcome<Result<Summary, String>>) -> ExitCode {
-    for event in &outcome.trace {
-        println!("{event}");
+fn tell(
+    arguments: &Arguments,
+    seed: u64,
+    mut outcome: Outcome<Result<Summary, String>>,
+) -> ExitCode {
+    let trace = std::mem::take(&mut outcome.trace);
+    if arguments.verbose {
+        for event in &trace {
+            println!("{event}");
+        }
     }
     let report = Report::new(seed, outcome);
+    let drawn = arguments.pictures.draw(&many::options(arguments), &report, &trace);
+    if let Err(problem) = drawn {
+        println!("the picture could not be written: {problem}");
+        return ExitCode::FAILURE;
+    }
     let code = if report.result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if arguments.json {
         match serde_json::to_string(&report) {

@@ -63,7 +63,7 @@ pub(crate) fn run_one(arguments: &Arguments, program: &Path, seed: u64) -> Resul
 }
 
 /// What makes this run what it is, apart from the seed.
-fn options(arguments: &Arguments) -> Vec<String> {
+pub(crate) fn options(arguments: &Arguments) -> Vec<String> {
     let mut options = Vec::new();
     if let Some(value) = arguments.scenario.to_possible_value() {
         options.extend(["--scenario".to_owned(), value.get_name().to_owned()]);
