@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::story::parts_of;
 use super::{Kind, Mark, Run, Story};
 
 /// Draws `run` as a page that opens without a network.
@@ -43,7 +44,7 @@ fn encode(run: &Run<'_>, story: Story) -> Value {
         "scenario": run.scenario,
         "seed": run.seed.to_string(),
         "command": run.command,
-        "problem": run.problem,
+        "problem": run.problem.as_deref().map(parts_of),
         "digest": format!("{:016x}", run.digest),
         "eventCount": run.event_count,
         "endedAt": micros(run.ended_at.0),

@@ -379,8 +379,10 @@ impl Teller {
         self.story.marks.sort_by_key(|mark| mark.at);
         self.tell_what_was_lost();
         if let Some(problem) = &run.problem {
-            let text = problem.clone().into();
-            let mark = self.add(run.ended_at, Kind::Violation, None, text, String::new());
+            let parts = parts_of(problem);
+            let (first, rest) = parts.split_first().expect("a text has at least one part");
+            let text = first.clone().into();
+            let mark = self.add(run.ended_at, Kind::Violation, None, text, rest.join("; "));
             mark.numbers[0] = 1;
         }
         self.story
@@ -445,6 +447,24 @@ impl Teller {
         self.story.marks.push(mark);
         self.story.marks.last_mut().expect("it was just added")
     }
+}
+
+/// The anomalies that a problem tells of, which may have the separator in their words: each begins with a name and a colon.
+pub(super) fn parts_of(problem: &str) -> Vec<String> {
+    let mut parts: Vec<String> = Vec::new();
+    for piece in problem.split("; ") {
+        let name = piece.split_once(": ").map(|(name, _)| name);
+        let is_name = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        let begins = name.is_some_and(is_name) || piece.starts_with("and ");
+        match parts.last_mut() {
+            Some(last) if !begins => {
+                last.push_str("; ");
+                last.push_str(piece);
+            }
+            Some(_) | None => parts.push(piece.to_owned()),
+        }
+    }
+    parts
 }
 
 /// A change's number, its value, and a word for it. 0 is a machine that was set up.

@@ -161,7 +161,8 @@ impl<'a> Drawing<'a> {
         let words = match (mark.kind, mark.lane) {
             (Kind::Violation, None) => {
                 cells.fill('▚');
-                format!("VIOLATED: {}", mark.label)
+                let more = if mark.detail.is_empty() { "" } else { " …" };
+                format!("VIOLATED: {}{more}", mark.label)
             }
             (Kind::Violation, Some(_)) => format!("!! {}", mark.label),
             _ => words(mark),

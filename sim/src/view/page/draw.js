@@ -189,41 +189,44 @@ function drawEpochs(scene, lane, piece, top, bottom) {
   }
 }
 
-// Log end (a line) and high watermark (an area), growing away from the lane.
+// Log end (a line) and high watermark (an area), growing away from the lane; nothing where there is no process.
 function drawChart(scene, lane) {
-  const { pen, view, colours, layout } = scene;
+  const { pen, story, colours, layout } = scene;
   const statuses = statusesOf(scene, lane);
-  if (statuses.length === 0) return;
   const most = statuses.reduce((most, status) => Math.max(most, status.end), 1);
   const base = layout.xs[lane] - LANE / 2 - 3, x = value => base - value / most * CHART;
-  const start = Math.max(0, lastBefore(statuses, fromAxis(view, view.top)));
-  const line = new Path2D(), area = new Path2D();
-  let drawn = null;
-  area.moveTo(base, Math.max(HEAD, layout.y(statuses[start].at)));
-  for (let index = start; index < statuses.length; index++) {
-    const status = statuses[index];
-    const y = Math.max(HEAD, layout.y(status.at));
-    if (drawn !== null && y - drawn.y < 0.5 && index + 1 < statuses.length) { drawn.status = status; continue; }
-    if (drawn === null) line.moveTo(x(status.end), y); else {
-      line.lineTo(x(drawn.status.end), y);
-      line.lineTo(x(status.end), y);
-      area.lineTo(x(drawn.status.high), y);
-    }
-    area.lineTo(x(status.high), y);
-    drawn = { y, status };
-    if (y > layout.height) break;
-  }
-  const end = Math.min(layout.height, layout.y(view.story.endedAt));
-  if (end > drawn.y) {
-    line.lineTo(x(drawn.status.end), end);
-    area.lineTo(x(drawn.status.high), end);
-  }
-  area.lineTo(base, Math.max(end, drawn.y));
-  pen.fillStyle = colours.high;
-  pen.fill(area);
-  pen.strokeStyle = colours.end;
   pen.lineWidth = 1;
-  pen.stroke(line);
+  for (const [from, until] of lifetimes(story.lives[lane])) {
+    const bottom = Math.min(layout.height, layout.y(until));
+    if (bottom < HEAD || layout.y(from) > layout.height) continue;
+    const first = lastBefore(statuses, from - 1) + 1;
+    let index = Math.max(first, lastBefore(statuses, fromAxis(scene.view, scene.view.top)));
+    if (index >= statuses.length || statuses[index].at > until) continue;
+    const line = new Path2D(), area = new Path2D();
+    let y = Math.max(HEAD, layout.y(statuses[index].at)), last = statuses[index];
+    line.moveTo(x(last.end), y);
+    area.moveTo(base, y);
+    area.lineTo(x(last.high), y);
+    for (index++; index < statuses.length && statuses[index].at <= until && y < layout.height; index++) {
+      const next = Math.max(HEAD, layout.y(statuses[index].at));
+      // Several in one row of the screen count as the last of them.
+      if (next - y >= 0.5) {
+        y = next;
+        line.lineTo(x(last.end), y);
+        area.lineTo(x(last.high), y);
+      }
+      last = statuses[index];
+      line.lineTo(x(last.end), y);
+      area.lineTo(x(last.high), y);
+    }
+    line.lineTo(x(last.end), Math.max(y, bottom));
+    area.lineTo(x(last.high), Math.max(y, bottom));
+    area.lineTo(base, Math.max(y, bottom));
+    pen.fillStyle = colours.high;
+    pen.fill(area);
+    pen.strokeStyle = colours.end;
+    pen.stroke(line);
+  }
 }
 
 function drawArrow(scene, i, isChosen = false) {
@@ -363,7 +366,7 @@ function drawChange(scene, i, x, y) {
   const { pen, story, colours } = scene;
   const change = story.number(i, 0);
   if (change === 0) return;
-  const isBad = change >= 2 && change !== 5 && change !== RESUMED;
+  const isBad = change === 3 || change === 4 || change === PAUSED || (change === 2 && story.lanes[story.lane[i]].isNode);
   const colour = isBad ? colours.lost : colours.machine;
   pen.strokeStyle = pen.fillStyle = colour;
   pen.lineWidth = 2;

@@ -59,15 +59,24 @@ function pins() {
 
 function showVerdict() {
   if (!DATA.problem) return;
-  const place = byId("verdict");
+  const place = byId("verdict"), [first, ...rest] = DATA.problem;
+  const name = first.match(/^[A-Za-z0-9-]+(?=: )/)?.[0] ?? "violated";
   place.hidden = false;
-  place.append(element("b", "⚑ violated"), element("span", DATA.problem), element("br"));
-  for (const i of pins().slice(0, 12)) {
+  place.append(element("b", "⚑ " + name), element("span", first.replace(name + ": ", "")));
+  if (rest.length) {
+    const more = element("details");
+    more.append(element("summary", `and ${rest.length} more`));
+    for (const each of rest) more.append(element("div", each));
+    place.append(more);
+  }
+  const jumps = element("div");
+  for (const i of pins().slice(0, 10)) {
     const words = ["seen", "found at the end", story.label(i)][story.number(i, 0)];
     const button = element("button", `${seconds(story.at[i])}: ${words}`);
     button.onclick = () => go(i);
-    place.append(button);
+    jumps.append(button);
   }
+  place.append(jumps);
 }
 
 function showKinds() {

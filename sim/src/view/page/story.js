@@ -52,12 +52,27 @@ function readLives(story) {
   return lives;
 }
 
+// From the start of each process to its end.
+function lifetimes(life) {
+  const times = [];
+  for (const [index, piece] of life.entries()) {
+    if (piece.state === "down") continue;
+    if (index > 0 && life[index - 1].state !== "down") times.at(-1)[1] = piece.until;
+    else times.push([piece.from, piece.until]);
+  }
+  return times;
+}
+
 // For each lane of a broker, how its replicas moved: one list for each partition, and their sum.
 function readReplicas(story) {
   const replicas = story.lanes.map(() => null);
   for (let i = 0; i < story.count; i++) {
     if (story.kind[i] !== story.code.Replica) continue;
-    const own = replicas[story.lane[i]] ??= { of: new Map(), now: new Map(), sum: [] };
+    const own = replicas[story.lane[i]] ??= { of: new Map(), now: new Map(), sum: [], process: 0 };
+    const process = story.lives[story.lane[i]].findLast(piece => piece.word === "started" && piece.from <= story.at[i]);
+    // A new process knows nothing of the one before.
+    if (own.process !== process?.from) own.now.clear();
+    own.process = process?.from;
     const partition = story.about(i)[0] ?? -1;
     const status = { at: story.at[i], end: story.number(i, 0), high: story.number(i, 1), epoch: story.number(i, 2),
       leads: story.number(i, 3) === 1 };

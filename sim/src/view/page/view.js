@@ -161,11 +161,12 @@ function choose(view, i, isMoving = true) {
   if (i < 0 || !isMoving) return;
   const { story, shown } = view;
   const place = chosenPlace(view);
-  const near = step => story.at[shown[Math.max(0, Math.min(shown.length - 1, place + step))]] ?? story.at[i];
-  const around = toAxis(view, near(12)) - toAxis(view, near(-12));
   const span = view.bottom - view.top, own = toAxis(view, story.at[i]);
+  const near = step => Math.abs(toAxis(view, story.at[shown[place + step]] ?? Infinity) - own) || Infinity;
   if (visibleMarks(view).length > 150) {
-    centreOn(view, story.at[i], Math.max(around * 1.2, toAxis(view, story.until[i]) - own, view.isEven ? 12 : 60));
+    // The denser side says how close to go, and the way of the mark itself should not be much longer than the screen.
+    const around = 3 * Math.min(near(8), near(-8), axisEnd(view));
+    centreOn(view, story.at[i], Math.max(around, (toAxis(view, story.until[i]) - own) / 2, view.isEven ? 16 : 500));
   } else if (own < view.top + span * 0.08 || own > view.bottom - span * 0.12) {
     centreOn(view, story.at[i], span);
   }
