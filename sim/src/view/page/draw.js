@@ -102,7 +102,7 @@ function drawTicks({ pen, view, layout, colours }) {
     line(pen, GUTTER - 8, y, width, y);
     pen.globalAlpha = 1;
     pen.fillStyle = colours.soft;
-    pen.fillText(seconds(fromAxis(view, place), digits), GUTTER - 14, y);
+    if (y > HEAD + 7) pen.fillText(seconds(fromAxis(view, place), digits), GUTTER - 14, y);
   }
 }
 
@@ -344,7 +344,8 @@ function drawPoints(scene, points) {
         pen.fillStyle = colour;
         if (kind === Damage) diamond(pen, x + LANE / 2 + 6, y, 3.5); else disc(pen, x, y, kind === Note ? 2.6 : 3);
         if (kind === Damage || !scene.isDense) {
-          const text = kind === Damage ? `${story.label(i)} ×${story.number(i, 1)}` : story.label(i);
+          const text = kind === Damage ? `${story.label(i)} ×${story.number(i, 1)}`
+            : kind === Link ? `${story.label(i)} → ${story.lanes[story.to[i]]?.name}` : story.label(i);
           label(scene, x + LANE / 2 + 12, y, text, colour, "left", layout.unit * (kind === Damage ? 1 : 0.9));
         }
       }

@@ -21,6 +21,7 @@ function refresh() {
     isDrawn = true;
     scene = draw(byId("diagram"), view, colours);
     drawOverview();
+    if (view.chosen < 0) showAround();
     byId("axis").textContent = view.isEven ? "even steps" : "true time";
   });
 }

@@ -3,6 +3,7 @@
 // A machine's changes, by the number in its mark.
 const CHANGES = ["set up", "started", "ended", "crashed", "power lost", "power back", "paused", "resumed", "wall clock moved",
   "clock drift set"];
+const ACCIDENTS = [3, 4, 6, 8, 9];
 const STARTED = 1, PAUSED = 6, RESUMED = 7, WALL_CLOCK = 8, DRIFT = 9;
 
 function readStory(data) {

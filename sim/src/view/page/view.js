@@ -185,7 +185,7 @@ function stepAccident(view, by) {
   const { story } = view;
   const isAccident = i => story.kind[i] === story.code.Violation
     || (story.kind[i] === story.code.Link && story.number(i, 0) === 1)
-    || (story.kind[i] === story.code.Machine && story.number(i, 0) >= 3);
+    || (story.kind[i] === story.code.Machine && ACCIDENTS.includes(story.number(i, 0)));
   const isAfter = i => by > 0 ? i > view.chosen : i < (view.chosen < 0 ? story.count : view.chosen);
   const places = by > 0 ? view.shown : Array.from(view.shown).reverse();
   const found = places.find(i => isAfter(i) && isAccident(i));
