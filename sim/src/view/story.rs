@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use super::Run;
 use crate::events::{
-    DiskOperation, Event, Fate, MachineChange, Message, MessageKind, PacketKind, Recorded,
+    Damage, DiskOperation, Event, Fate, MachineChange, Message, MessageKind, PacketKind, Recorded,
     ReplicaStatus,
 };
 use crate::machine::MachineId;
@@ -158,7 +158,8 @@ type Messages = BTreeMap<i64, (i64, &'static str)>;
 /// What the run's problem speaks of.
 #[derive(Default)]
 struct Problem {
-    text: String,
+    /// What it says of each anomaly, without its name.
+    words: Vec<String>,
     /// As notes begin that tell what became of a record.
     records: BTreeSet<String>,
 }
@@ -175,14 +176,16 @@ impl Problem {
                 records.insert(format!("record {number} is "));
             }
         }
-        Self { text, records }
+        let words = parts_of(&text).into_iter().map(|part| match part.split_once(": ") {
+            Some((_, words)) => words.to_owned(),
+            None => part,
+        });
+        Self { words: words.filter(|words| words.len() >= TELLING).collect(), records }
     }
 
     /// Whether a note is what the problem is about (0), or at least speaks of the same record (2).
     fn kind_of(&self, note: &str) -> Option<i64> {
-        if self.text.is_empty() {
-            None
-        } else if note.contains(": ") && self.text.contains(note) {
+        if self.words.iter().any(|words| note.contains(words.as_str())) {
             Some(0)
         } else {
             self.records.iter().any(|start| note.starts_with(start.as_str())).then_some(2)
@@ -270,7 +273,7 @@ impl Teller {
             }
             Event::Lost { machine, file, damage, count } => {
                 let detail = self.files.get(&(*machine, *file)).cloned().unwrap_or_default();
-                let label = format!("{damage:?}").into();
+                let label = damage_word(*damage).into();
                 let mark = self.at_machine(at, *machine, Kind::Damage, label, detail);
                 mark.numbers = [number(*file), number(*count), 0, 0];
             }
@@ -500,6 +503,20 @@ fn disk_word(operation: DiskOperation) -> &'static str {
         DiskOperation::Length => "length",
     }
 }
+
+fn damage_word(damage: Damage) -> &'static str {
+    match damage {
+        Damage::SectorsLost => "sectors lost",
+        Damage::SectorsTorn => "sectors torn",
+        Damage::SectorsKept => "unsynced sectors kept",
+        Damage::LengthLost => "bytes of length changed",
+        Damage::NamesLost => "changes of names lost",
+        Damage::NamesKept => "unsynced changes of names kept",
+    }
+}
+
+/// Shorter words may stand in a note by chance.
+const TELLING: usize = 8;
 
 fn number(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)

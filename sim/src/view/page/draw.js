@@ -40,7 +40,7 @@ function makeLayout(view, width, height) {
 function draw(canvas, view, colours) {
   const { pen, width, height } = penOf(canvas);
   const layout = makeLayout(view, width, height);
-  const scene = { pen, view, story: view.story, colours, layout, labels: [] };
+  const scene = { pen, view, story: view.story, colours, layout, labels: [], epochs: [] };
   pen.save();
   pen.beginPath();
   pen.rect(0, HEAD, width, height - HEAD);
@@ -55,6 +55,7 @@ function draw(canvas, view, colours) {
   if (scene.isDense) drawRows(scene, arrows); else arrows.forEach(i => drawArrow(scene, i));
   drawPoints(scene, points);
   if (scene.isDense) drawCounts(scene);
+  for (const [x, y, word, colour] of scene.epochs) label(scene, x, y, word, colour, "left");
   if (view.chosen >= 0) drawChosen(scene);
   pen.restore();
   drawHead(scene);
@@ -184,6 +185,7 @@ function drawEpochs(scene, lane, piece, top, bottom) {
     if (to >= from && leads) {
       pen.fillStyle = colours.epoch(epoch);
       pen.fillRect(x - LANE / 2, from, LANE, Math.max(1, to - from));
+      if (to - from > 20) scene.epochs.push([x + LANE / 2 + 5, from + 11, "epoch " + epoch, colours.epoch(epoch)]);
     }
     index = next;
   }
@@ -324,6 +326,7 @@ function drawPoints(scene, points) {
       const y = layout.y(story.at[i]), lane = story.lane[i];
       const colour = colourOf(colours, story, i), x = layout.xs[lane];
       if (kind === Violation) drawViolation(scene, i, y);
+      else if (kind === Damage) drawDamage(scene, i, x, y);
       else if (x === undefined) {
         if (kind === Note) {
           pen.fillStyle = colour;
@@ -342,15 +345,25 @@ function drawPoints(scene, points) {
       } else if (!isCrowded || y - last > 3) {
         last = y;
         pen.fillStyle = colour;
-        if (kind === Damage) diamond(pen, x + LANE / 2 + 6, y, 3.5); else disc(pen, x, y, kind === Note ? 2.6 : 3);
-        if (kind === Damage || !scene.isDense) {
-          const text = kind === Damage ? `${story.label(i)} ×${story.number(i, 1)}`
-            : kind === Link ? `${story.label(i)} → ${story.lanes[story.to[i]]?.name}` : story.label(i);
-          label(scene, x + LANE / 2 + 12, y, text, colour, "left", layout.unit * (kind === Damage ? 1 : 0.9));
-        }
+        disc(pen, x, y, kind === Note ? 2.6 : 3);
+        const text = kind === Link ? `${story.label(i)} → ${story.lanes[story.to[i]]?.name}` : story.label(i);
+        if (!scene.isDense) label(scene, x + LANE / 2 + 12, y, text, colour, "left", layout.unit * 0.9);
       }
     }
   }
+}
+
+// What a power loss did, all of it in one word.
+function drawDamage(scene, i, x, y) {
+  const { pen, story, colours } = scene;
+  const isSame = j => story.kind[j] === story.code.Damage && story.at[j] === story.at[i] && story.lane[j] === story.lane[i];
+  pen.fillStyle = colours.damage;
+  diamond(pen, x + LANE / 2 + 6, y, 3.5);
+  if (isSame(i - 1)) return;
+  const counts = new Map();
+  for (let j = i; isSame(j); j++) counts.set(story.label(j), (counts.get(story.label(j)) ?? 0) + story.number(j, 1));
+  const words = [...counts].map(([what, count]) => `${count.toLocaleString("en")} ${what}`);
+  if (!scene.isDense) label(scene, x + 18, y + 14, words.join(", "), colours.damage, "left", 600);
 }
 
 // Log end and high watermark beside the lane, as numbers.
