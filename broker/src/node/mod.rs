@@ -83,7 +83,6 @@ pub enum Error {
 
 /// A running node: broker and controller in one.
 pub struct Node<R: Runtime> {
-    runtime: R,
     addresses: BTreeMap<String, SocketAddr>,
     cluster_id: ClusterId,
     epoch: BrokerEpoch,
@@ -92,7 +91,8 @@ pub struct Node<R: Runtime> {
     groups: GroupCoordinator<R>,
     connections: Stopper,
     background: Stopper,
-    quorum: Stopper,
+    quorum: raft::Handle<R>,
+    quorum_stop: Stopper,
     halt: Stopper,
 }
 
@@ -194,7 +194,7 @@ impl<R: Runtime> Node<R> {
             replicas: Arc::clone(&replicas),
             fetch_sessions: FetchSessions::new(config.replication.fetch_session_slots),
             controller,
-            quorum,
+            quorum: quorum.clone(),
             groups: groups.clone(),
             producer_ids: ProducerIds::default(),
             topic_creation: TopicCreation::default(),
@@ -206,7 +206,6 @@ impl<R: Runtime> Node<R> {
         let cluster_id = storage.cluster_id;
         info!(node = %config.node_id, %cluster_id, %epoch, "started");
         Ok(Self {
-            runtime,
             addresses,
             cluster_id,
             epoch,
@@ -215,7 +214,8 @@ impl<R: Runtime> Node<R> {
             groups,
             connections,
             background,
-            quorum: quorum_stop,
+            quorum,
+            quorum_stop,
             halt,
         })
     }
@@ -249,9 +249,8 @@ impl<R: Runtime> Node<R> {
         self.groups.shutdown().await;
         self.background.pull();
         self.logs.shutdown(Some(self.epoch)).await;
-        self.quorum.pull();
-        // The quorum's task is asked last and says nothing when it is done; it has no state to lose.
-        self.runtime.sleep(Duration::from_millis(1)).await;
+        self.quorum_stop.pull();
+        self.quorum.ended().await;
         info!("stopped");
     }
 }

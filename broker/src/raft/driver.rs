@@ -256,13 +256,13 @@ impl<R: Runtime> Driver<R> {
         }
     }
 
-    /// What was appended is made durable, so that the next start finds it; nobody waits for it to be committed any more.
+    /// What was appended is made durable, so that the next start finds it, and the log is closed as any other, so that
+    /// its indexes can be read; nobody waits for a commit any more.
     async fn finish(&self, flushing: Option<Flushing>) -> Result<(), Error> {
         if let Some(flushing) = flushing {
             flushing.await?;
         }
-        self.shared.log.flush(self.shared.log.log_end_offset()).await?;
-        Ok(())
+        Ok(self.shared.log.close().await?)
     }
 
     fn begin_flush(&self) -> Flushing {

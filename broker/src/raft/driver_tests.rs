@@ -120,6 +120,21 @@ async fn until_leader(subscription: &mut Subscription<TokioRuntime>) -> Vec<Stri
 }
 
 #[tokio::test]
+async fn a_stop_in_good_order_cuts_the_indexes_to_what_is_in_them() {
+    let runtime = TokioRuntime::new();
+    let directory = formatted(&runtime, &[1], &["boot"]).await;
+    let length = async |name: &str| {
+        let path = directory.0.join(METADATA_LOG).join(format!("00000000000000000000.{name}"));
+        runtime.disk().open(&path, OpenMode::Read).await.unwrap().length().await.unwrap()
+    };
+    let node = open(&runtime, options(&directory)).await.unwrap();
+    node.append(&["a"]).await.unwrap();
+    assert!(length("timeindex").await > 1 << 20, "made at full length, as Kafka does");
+    node.stop().await;
+    assert_eq!((length("index").await, length("timeindex").await), (0, 12));
+}
+
+#[tokio::test]
 async fn what_was_committed_is_replayed_after_a_restart_in_the_next_epoch() {
     let runtime = TokioRuntime::new();
     let directory = formatted(&runtime, &[1], &["boot"]).await;

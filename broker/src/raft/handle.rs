@@ -154,6 +154,12 @@ impl<R: Runtime> Handle<R> {
         }
     }
 
+    /// Ends once the driver has: the log is closed then, or has failed.
+    pub async fn ended(&self) {
+        // No offset is as large, so only the end is waited for.
+        let _ = self.committed(Offset::new(i64::MAX)).await;
+    }
+
     /// The epoch this node is in, and who leads it as far as is known.
     #[must_use]
     pub fn leader_and_epoch(&self) -> (Option<NodeId>, LeaderEpoch) {
