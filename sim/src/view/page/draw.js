@@ -372,8 +372,11 @@ function drawEnd(scene, i, x, y) {
   const end = story.number(i, 0), high = story.number(i, 1), partition = story.about(i)[0];
   pen.fillStyle = colours.replica;
   diamond(pen, x, y, 3.2);
-  const name = scene.view.partition < 0 ? story.partitions[partition] + " " : "";
-  label(scene, x - LANE / 2 - 6, y, `${name}${high}/${end}`, colours.replica, "right");
+  const numbers = `${high}/${end}`, room = x - LANE / 2 - 6 - GUTTER;
+  let name = scene.view.partition < 0 ? story.partitions[partition] ?? "" : "";
+  // Of a long name the end tells most.
+  while (name.length > 2 && pen.measureText(`${name} ${numbers}`).width > room) name = "…" + name.slice(2);
+  label(scene, x - LANE / 2 - 6, y, `${name} ${numbers}`.trim(), colours.replica, "right");
 }
 
 function drawChange(scene, i, x, y) {
@@ -449,5 +452,6 @@ function stateAt(view, lane, time) {
   const place = lastBefore(statuses, time);
   if (place < 0 || statuses[place].at < life.from) return story.lanes[lane].isNode ? "starting" : "";
   const { end, high, epoch, leads } = statuses[place];
-  return `${leads ? "epoch " + epoch : "follows"} · hw ${high} · end ${end}`;
+  const sum = view.partition < 0 ? "Σ " : "";
+  return `${leads ? "epoch " + epoch : "follows"} · hw ${sum}${high} · end ${sum}${end}`;
 }

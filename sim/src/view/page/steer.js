@@ -17,13 +17,15 @@ function element(name, text, attributes = {}) {
 function refresh() {
   if (!isDrawn) return;
   isDrawn = false;
-  requestAnimationFrame(() => {
-    isDrawn = true;
-    scene = draw(byId("diagram"), view, colours);
-    drawOverview();
-    if (view.chosen < 0) showAround();
-    byId("axis").textContent = view.isEven ? "even steps" : "true time";
-  });
+  requestAnimationFrame(drawNow);
+}
+
+function drawNow() {
+  isDrawn = true;
+  scene = draw(byId("diagram"), view, colours);
+  drawOverview();
+  if (view.chosen < 0) showAround();
+  byId("axis").textContent = view.isEven ? "even steps" : "true time";
 }
 
 function begin() {
@@ -342,7 +344,8 @@ function listen() {
   };
   overview.onpointerdown = jump;
   overview.onpointermove = jump;
-  new ResizeObserver(refresh).observe(diagram);
+  // At once: a picture of the old size would be shown stretched.
+  new ResizeObserver(drawNow).observe(diagram);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { colours = readColours(); showDetails(); refresh(); });
 }
 
