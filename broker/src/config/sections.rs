@@ -252,8 +252,6 @@ pub struct LogManagerConfig {
     pub initial_task_delay: Duration,
     /// `log.dir.failure.timeout.ms`
     pub directory_failure_timeout: Duration,
-    /// `producer.id.expiration.ms`
-    pub producer_id_expiration: Duration,
     /// `producer.id.expiration.check.interval.ms`
     pub producer_id_expiration_check_interval: Duration,
     /// `cordoned.log.dirs`
@@ -272,7 +270,6 @@ impl LogManagerConfig {
                 .millis("log.flush.start.offset.checkpoint.interval.ms"),
             initial_task_delay: settings.millis("log.initial.task.delay.ms"),
             directory_failure_timeout: settings.millis("log.dir.failure.timeout.ms"),
-            producer_id_expiration: settings.millis("producer.id.expiration.ms"),
             producer_id_expiration_check_interval: settings
                 .millis("producer.id.expiration.check.interval.ms"),
             cordoned_directories: settings.list("cordoned.log.dirs").to_vec(),

@@ -34,6 +34,12 @@ impl DynamicSettings<'_> {
     /// Nothing was set.
     pub const NONE: DynamicSettings<'static> =
         DynamicSettings { default: &NOTHING, broker: &NOTHING };
+
+    /// True when nothing was set.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.default.is_empty() && self.broker.is_empty()
+    }
 }
 
 /// The value of one key.
@@ -146,6 +152,12 @@ impl Settings {
             }
         }
         settings
+    }
+
+    /// `producer.id.expiration.ms`, which logs are told although topics cannot set it.
+    #[must_use]
+    pub fn producer_id_expiration(&self) -> Duration {
+        self.millis("producer.id.expiration.ms")
     }
 
     /// Where the value of a key comes from; `None` for a key that does not exist.

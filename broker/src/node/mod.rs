@@ -5,6 +5,7 @@
 //! are connections served. Stop is the reverse; a killed process needs none of it.
 
 mod coordinator_writer;
+mod dynamic_settings;
 mod housekeeping;
 mod lifecycle;
 mod publisher;
@@ -25,15 +26,16 @@ use crate::api::{ProducerIds, Services, TopicCreation};
 use crate::config::{ListenerAddress, NodeConfig};
 use crate::controller::{self, QuorumController, Refusal, supported_features};
 use crate::coordinator::{GroupCoordinator, GroupSettings};
-use crate::environment::{Listener, Runtime, Stop, Stopper, select};
+use crate::environment::{Listener, Runtime, Stop, Stopper, select, timeout};
 use crate::log::{DirectoryError, LogManager};
 use crate::metadata::{ControllerRegistration, Endpoint, MetadataChanges, MetadataImage};
 use crate::model::{BrokerEpoch, ByteCount, ClusterId, TopicName};
 use crate::protocol::ListenerRole;
 use crate::raft;
 use crate::replication::{FetchSessions, ReplicaManager, SettingsOf as _};
-use crate::server::{Bound, ConnectionLimits, Server};
+use crate::server::{Admission, Bound, ConnectionLimits, DRAIN_MAX, Server};
 use coordinator_writer::CoordinatorWriter;
+use dynamic_settings::{DynamicSettings, admission_limits};
 use lifecycle::{Identity, Lifecycle};
 use publisher::{Follower, OFFSETS_TOPIC, Publisher};
 use storage::Storage;
@@ -89,6 +91,7 @@ pub struct Node<R: Runtime> {
     logs: Arc<LogManager<R>>,
     replicas: Arc<ReplicaManager<R>>,
     groups: GroupCoordinator<R>,
+    admissions: [Admission; 2],
     connections: Stopper,
     background: Stopper,
     quorum: raft::Handle<R>,
@@ -116,6 +119,9 @@ impl<R: Runtime> Node<R> {
         let config = Arc::new(config);
         check_supported(&config)?;
         let storage = storage::open(&runtime, &config).await?;
+        let admitted = admission_limits(&runtime, &config.sockets).await;
+        let admitted = admitted.map_err(Error::Unsupported)?;
+        let admissions = [Admission::new(admitted.clone()), Admission::new(admitted)];
         let (bound, addresses) = bind(&runtime, &config).await?;
         let (connections, background, quorum_stop, halt) =
             (Stopper::new(), Stopper::new(), Stopper::new(), Stopper::new());
@@ -162,6 +168,7 @@ impl<R: Runtime> Node<R> {
             image: Arc::clone(&image),
             replicas: Arc::clone(&replicas),
             groups: groups.clone(),
+            dynamic: DynamicSettings::new(runtime.clone(), Arc::clone(&config), admissions.clone()),
         };
         publisher
             .publish(&first, &MetadataChanges::between(&MetadataImage::default(), &first))
@@ -201,7 +208,13 @@ impl<R: Runtime> Node<R> {
         });
         let server = Arc::new(Server::new(runtime.clone(), services, limits(&config)));
         for listener in bound {
-            runtime.spawn("listener", Arc::clone(&server).accept(listener, connections.stop()));
+            let [of_broker, of_controller] = &admissions;
+            let admission = match listener.role {
+                ListenerRole::Broker => of_broker.clone(),
+                ListenerRole::Controller => of_controller.clone(),
+            };
+            let accepting = Arc::clone(&server).accept(listener, admission, connections.stop());
+            runtime.spawn("listener", accepting);
         }
         let cluster_id = storage.cluster_id;
         info!(node = %config.node_id, %cluster_id, %epoch, "started");
@@ -212,6 +225,7 @@ impl<R: Runtime> Node<R> {
             logs,
             replicas,
             groups,
+            admissions,
             connections,
             background,
             quorum,
@@ -246,6 +260,10 @@ impl<R: Runtime> Node<R> {
     /// Stops in good order, so that the next start can trust what it finds.
     pub async fn shutdown(self) {
         self.connections.pull();
+        for admission in &self.admissions {
+            // Each connection ends by itself in that time; one that does not has no say over the stop.
+            let _ = timeout(&self.runtime, DRAIN_MAX, admission.emptied()).await;
+        }
         self.groups.shutdown().await;
         self.background.pull();
         self.logs.shutdown(Some(self.epoch)).await;
@@ -422,16 +440,10 @@ fn group_settings(config: &NodeConfig) -> GroupSettings {
 
 fn limits(config: &NodeConfig) -> ConnectionLimits {
     let sockets = &config.sockets;
-    let overrides = sockets.max_connections_per_ip_overrides.iter();
     let memory = sockets.queued_max_request_bytes.unwrap_or(REQUEST_MEMORY_BYTES);
     ConnectionLimits {
         request_bytes_max: ByteCount(u64::try_from(sockets.request_max_bytes).unwrap_or(u64::MAX)),
         idle_ms_max: i64::try_from(sockets.connections_max_idle.as_millis()).unwrap_or(i64::MAX),
-        connections_max: sockets.max_connections,
-        connections_per_ip_max: sockets.max_connections_per_ip,
-        connections_per_ip_overrides: overrides
-            .filter_map(|(host, max)| Some((host.parse().ok()?, *max)))
-            .collect(),
         request_memory_bytes: usize::try_from(memory).unwrap_or(usize::MAX),
     }
 }

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tracing::{error, info, warn};
 
+use super::dynamic_settings::DynamicSettings;
 use crate::config::NodeConfig;
 use crate::controller;
 use crate::coordinator::GroupCoordinator;
@@ -46,6 +47,7 @@ pub(super) struct Publisher<R: Runtime> {
     pub(super) image: Arc<ArcSwap<MetadataImage>>,
     pub(super) replicas: Arc<ReplicaManager<R>>,
     pub(super) groups: GroupCoordinator<R>,
+    pub(super) dynamic: DynamicSettings<R>,
 }
 
 /// Why this node cannot go on following the metadata log.
@@ -194,6 +196,7 @@ impl<R: Runtime> Publisher<R> {
         self.image.store(Arc::new(image.clone()));
         if !changes.configurations.is_empty() {
             self.replicas.refresh_settings(image);
+            self.dynamic.apply(image).await;
         }
         for change in changes.topics.values() {
             self.tell_group_coordinator(change).await;

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +13,16 @@ pub(super) struct TopicSettings(pub(super) Arc<NodeConfig>);
 
 impl SettingsOf for TopicSettings {
     fn settings_of(&self, image: &MetadataImage, topic: &str) -> log::Settings {
-        let node = self.0.settings().overlaid(image.configurations().of_node(self.0.node_id));
+        let dynamic = image.configurations().of_node(self.0.node_id);
+        // This is asked for each of thousands of topics, and the table of settings is large.
+        let node = if dynamic.is_empty() {
+            Cow::Borrowed(self.0.settings())
+        } else {
+            Cow::Owned(self.0.settings().overlaid(dynamic))
+        };
         let nothing = BTreeMap::new();
         let overrides = image.configurations().topic(topic).map_or(&nothing, |entries| entries);
-        let producer_expiration = self.0.logs.producer_id_expiration;
+        let producer_expiration = node.producer_id_expiration();
         translate(&TopicConfig::resolve(overrides, &node), producer_expiration)
     }
 }

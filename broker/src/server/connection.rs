@@ -3,10 +3,13 @@
 //! One task owns the stream. While a request waits (for the high watermark, for data, for a group) the task reads the next
 //! one, up to [`IN_FLIGHT_MAX`]; responses leave in the order of their requests. While it writes it does not read, so a
 //! client that does not take its responses is not served either. An idle connection holds no buffer.
+//!
+//! When the node stops nothing more is read; what was asked before has [`DRAIN_MAX`] to be answered.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use futures_util::future::BoxFuture;
@@ -23,6 +26,9 @@ const IN_FLIGHT_MAX: usize = 64;
 
 /// Bytes of waiting requests of one connection; beyond it the next request is not read.
 const IN_FLIGHT_BYTES_MAX: usize = 64 << 20;
+
+/// How long what was asked before a stop is waited for. Long polls and rebalances that take longer go unanswered.
+pub(crate) const DRAIN_MAX: Duration = Duration::from_millis(500);
 
 /// Limits of a connection.
 #[derive(Clone, Debug)]
@@ -111,8 +117,9 @@ impl<R: Runtime> Connection<R> {
     pub(super) async fn run(mut self, service: &impl Service<R>, stop: &Stop) -> End {
         let mut idle = Box::pin(self.idle_timer());
         let mut stopped = Box::pin(stop.stopped());
+        let mut cut_off = Box::pin(cut_off(self.runtime.clone(), stop.clone()));
         loop {
-            if let Err(end) = self.write_ready(stop).await {
+            if let Err(end) = self.write_ready(cut_off.as_mut()).await {
                 return end;
             }
             let may_read =
@@ -120,7 +127,7 @@ impl<R: Runtime> Connection<R> {
             let front = self.pending.front_mut();
             let event = select! {
                 verdict = settle(front) => Event::Settled(verdict),
-                () = &mut stopped => Event::End(End::Stopped),
+                () = &mut stopped => Event::Stopped,
                 frame = read_frame(&mut self.stream, &mut self.reading, &self.memory), if may_read => Event::Frame(frame),
                 () = &mut idle => Event::IdleTimer,
             };
@@ -131,7 +138,7 @@ impl<R: Runtime> Connection<R> {
                     }
                 }
                 Event::Settled(Verdict::Close(reason)) => return End::Refused(reason),
-                Event::End(end) => return end,
+                Event::Stopped => return self.drain(End::Stopped, cut_off.as_mut()).await,
                 Event::Frame(Err(end)) => return end,
                 Event::Frame(Ok((frame, charge))) => {
                     self.last_active = self.runtime.now();
@@ -142,7 +149,7 @@ impl<R: Runtime> Connection<R> {
                         Reply::Nothing => continue,
                         Reply::Close(reason) => {
                             // What was asked before is still answered.
-                            return self.drain(reason, stop).await;
+                            return self.drain(End::Refused(reason), cut_off.as_mut()).await;
                         }
                     };
                     self.pending_bytes += bytes;
@@ -163,29 +170,42 @@ impl<R: Runtime> Connection<R> {
         }
     }
 
-    /// Answers what is ready at the front, then ends.
-    async fn drain(mut self, reason: String, stop: &Stop) -> End {
-        while let Some(front) = self.pending.front_mut() {
-            if let Answer::Waiting(waiting) = &mut front.answer {
-                let verdict = select! {
-                    verdict = waiting => verdict,
-                    () = stop.stopped() => return End::Stopped,
-                };
-                match verdict {
-                    Verdict::Answer(response) => front.answer = Answer::Ready(response),
-                    Verdict::Close(_) => break,
-                }
-            }
-            if let Err(end) = self.write_ready(stop).await {
+    /// Answers what was asked before, as long as somebody listens, then ends. What comes meanwhile is thrown away: left
+    /// unread it would make the system reset the connection, and with it answers still under way.
+    async fn drain(
+        mut self,
+        end: End,
+        mut cut_off: Pin<&mut (impl Future<Output = ()> + Send)>,
+    ) -> End {
+        loop {
+            if let Err(end) = self.write_ready(cut_off.as_mut()).await {
                 return end;
             }
+            if self.pending.is_empty() {
+                return end;
+            }
+            let verdict = select! {
+                verdict = settle(self.pending.front_mut()) => verdict,
+                gone = hung_up(&mut self.stream) => return End::Gone(gone),
+                () = cut_off.as_mut() => return end,
+            };
+            match verdict {
+                Verdict::Answer(response) => {
+                    if let Some(front) = self.pending.front_mut() {
+                        front.answer = Answer::Ready(response);
+                    }
+                }
+                Verdict::Close(reason) => return End::Refused(reason),
+            }
         }
-        End::Refused(reason)
     }
 
     /// Writes what is ready at the front. A client that does not take its responses is not waited for longer than one that
-    /// sends nothing, nor beyond the node's stop.
-    async fn write_ready(&mut self, stop: &Stop) -> Result<(), End> {
+    /// sends nothing, nor long beyond the node's stop.
+    async fn write_ready(
+        &mut self,
+        mut cut_off: Pin<&mut (impl Future<Output = ()> + Send)>,
+    ) -> Result<(), End> {
         while matches!(self.pending.front(), Some(Pending { answer: Answer::Ready(_), .. })) {
             let Some(Pending { answer: Answer::Ready(response), bytes, _charge }) =
                 self.pending.pop_front()
@@ -198,7 +218,7 @@ impl<R: Runtime> Connection<R> {
                 written = write_response(&mut self.stream, response) => {
                     written.map_err(|error| End::Gone(Some(error)))?;
                 }
-                () = stop.stopped() => return Err(End::Stopped),
+                () = cut_off.as_mut() => return Err(End::Stopped),
                 () = self.runtime.sleep_until(deadline) => return Err(End::Idle),
             }
             self.last_active = self.runtime.now();
@@ -230,7 +250,25 @@ enum Event<F> {
     Settled(Verdict<F>),
     Frame(Result<(Bytes, Charge), End>),
     IdleTimer,
-    End(End),
+    Stopped,
+}
+
+/// Ends some time after `stop`: whatever still waits then is given up.
+async fn cut_off<R: Runtime>(runtime: R, stop: Stop) {
+    stop.stopped().await;
+    runtime.sleep(DRAIN_MAX).await;
+}
+
+/// Reads and throws away until the other end closes or the link breaks.
+async fn hung_up<S: Stream>(stream: &mut S) -> Option<io::Error> {
+    let mut scrap = [0; 1024];
+    loop {
+        match stream.read(&mut scrap).await {
+            Ok(0) => return None,
+            Ok(_) => {}
+            Err(error) => return Some(error),
+        }
+    }
 }
 
 /// The verdict over the oldest waiting request; never ends when nothing waits.
@@ -314,3 +352,6 @@ async fn write_run<S: Stream>(stream: &mut S, run: &mut Vec<Bytes>) -> io::Resul
     run.clear();
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,8 +5,13 @@
 //! pieces of log segments go out by `sendfile`.
 
 mod memory;
+mod admission;
 mod connection;
 mod dispatch;
 mod listener;
+#[cfg(test)]
+mod fixture;
 
+pub use admission::{Admission, AdmissionLimits};
+pub(crate) use connection::DRAIN_MAX;
 pub use listener::{Bound, ConnectionLimits, Server};
