@@ -291,10 +291,24 @@ impl Deciding<'_> {
                 return Err(Refusal::new(ErrorCode::BrokerIdNotRegistered, message));
             }
         }
-        match judge_node_settings(entries, !name.is_empty()) {
+        let judged = judge_node_settings(entries, !name.is_empty());
+        match judged.and_then(|()| self.judge_together(name, entries)) {
             Ok(()) => Ok(()),
             Err(message) => refuse(message),
         }
+    }
+
+    /// Judges whether this node could run with what is set for it, or for all. Of other nodes' files nothing is known here.
+    fn judge_together(&self, name: &str, entries: &BTreeMap<String, String>) -> Result<(), String> {
+        let (own, default) = self.node_resources();
+        let dynamic = if name.is_empty() {
+            DynamicSettings { default: entries, broker: self.set_entries(&own) }
+        } else if name == own.name {
+            DynamicSettings { default: self.set_entries(&default), broker: entries }
+        } else {
+            return Ok(());
+        };
+        self.settings.config.updated(dynamic).map(drop).map_err(|error| error.to_string())
     }
 
     /// Judges all settings of a topic.
