@@ -143,7 +143,14 @@ impl<R: Runtime> Lifecycle<R> {
                 () = self.runtime.sleep(wait) => {}
             }
             wait = self.heartbeat_interval;
-            match self.beat(epoch).await {
+            // The controller has heard a heartbeat before it answers, and it answers when what it saw is committed and
+            // followed: with thousands of new partitions to open that takes longer than a session may be silent.
+            let beat = timeout(&self.runtime, self.heartbeat_interval, self.beat(epoch)).await;
+            let Ok(outcome) = beat else {
+                wait = Duration::ZERO;
+                continue;
+            };
+            match outcome {
                 Ok((false, true)) => wait = SOON,
                 Ok(_) => {}
                 Err(refusal) if refusal.code == ErrorCode::StaleBrokerEpoch => {
@@ -158,3 +165,6 @@ impl<R: Runtime> Lifecycle<R> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
