@@ -32,6 +32,7 @@ use crate::metadata::{ControllerRegistration, Endpoint, MetadataChanges, Metadat
 use crate::model::{BrokerEpoch, ByteCount, ClusterId, TopicName};
 use crate::protocol::ListenerRole;
 use crate::raft;
+use crate::record::Compression;
 use crate::replication::{FetchSessions, ReplicaManager, SettingsOf as _};
 use crate::server::{Admission, Bound, ConnectionLimits, DRAIN_MAX, Server};
 use coordinator_writer::CoordinatorWriter;
@@ -85,6 +86,7 @@ pub enum Error {
 
 /// A running node: broker and controller in one.
 pub struct Node<R: Runtime> {
+    runtime: R,
     addresses: BTreeMap<String, SocketAddr>,
     cluster_id: ClusterId,
     epoch: BrokerEpoch,
@@ -155,7 +157,6 @@ impl<R: Runtime> Node<R> {
             config.node_id,
             Arc::clone(&logs),
             Box::new(TopicSettings(Arc::clone(&config))),
-            Arc::clone(&image),
         ));
         let writer = CoordinatorWriter::new(
             runtime.clone(),
@@ -219,6 +220,7 @@ impl<R: Runtime> Node<R> {
         let cluster_id = storage.cluster_id;
         info!(node = %config.node_id, %cluster_id, %epoch, "started");
         Ok(Self {
+            runtime,
             addresses,
             cluster_id,
             epoch,
@@ -434,6 +436,11 @@ fn group_settings(config: &NodeConfig) -> GroupSettings {
         retention_check_interval_ms: long_millis(config.offsets.retention_check_interval),
         commit_timeout: config.offsets.commit_timeout,
         load_buffer_bytes: config.offsets.load_buffer_bytes,
+        batch_bytes_max: config.topic_defaults.max_message_bytes,
+        compression: u8::try_from(config.offsets.topic_compression_codec)
+            .ok()
+            .and_then(|codec| Compression::from_id(codec).ok())
+            .unwrap_or_default(),
         ..GroupSettings::default()
     }
 }
