@@ -20,7 +20,7 @@ use super::wire::{text, topic as topic_name, wire_leader};
 use crate::environment::{Runtime, timeout};
 use crate::log::{AppendError, Appended, Origin};
 use crate::model::{ErrorCode, Offset, PartitionIndex, TopicId};
-use crate::replication::{AppendFailure, Partition, ReplicaManager, TopicKey};
+use crate::replication::{Acks, AppendFailure, Partition, ReplicaManager, TopicKey};
 
 /// Produce names topics by id from here on.
 const BY_ID: i16 = 13;
@@ -52,7 +52,7 @@ pub(super) async fn handle<R: Runtime>(
             let index = partition.index;
             let appended = match refusal {
                 Some(code) => Err(Refused::of(code)),
-                None => append(context, &key, partition).await,
+                None => append(context, &key, partition, acks).await,
             };
             partitions.push(match appended {
                 Ok((replica, appended)) => {
@@ -188,7 +188,7 @@ async fn settle<R: Runtime>(
         let settled = match flushed {
             Ok(()) if acks == -1 && one.replica.log().high_watermark() <= one.last => {
                 let left = deadline.since(runtime.now());
-                let waiting = one.replica.committed(one.last);
+                let waiting = one.replica.acknowledged(one.last);
                 timeout(&runtime, left, waiting).await.unwrap_or(Err(ErrorCode::RequestTimedOut))
             }
             flushed => flushed,
@@ -207,6 +207,7 @@ async fn append<R: Runtime>(
     context: &RequestContext<R>,
     topic: &TopicKey,
     data: PartitionProduceData,
+    acks: i16,
 ) -> Result<(Arc<Partition<R>>, Appended), Refused> {
     let services: &Services<R> = &context.services;
     let replica =
@@ -214,7 +215,8 @@ async fn append<R: Runtime>(
     let records = data.records.unwrap_or_default();
     let origin = Origin::Client { produce_version: context.version() };
     let now = services.runtime.wall_clock();
-    match replica.append_as_leader(records, origin, None, now).await {
+    let acks = if acks == -1 { Acks::All } else { Acks::Fewer };
+    match replica.append_as_leader(records, origin, acks, None, now).await {
         Ok(appended) => Ok((replica, appended)),
         Err(failure) => {
             if let AppendFailure::Log(AppendError::Fault(fault)) = &failure {

@@ -102,6 +102,9 @@ pub enum AppendError {
     /// The log was closed or deleted.
     #[error("the log is closed")]
     Closed,
+    /// A newer leader epoch has begun since the one who appends looked.
+    #[error("leader epoch {0} is over")]
+    EpochOver(LeaderEpoch),
     /// The disk failed: the log directory must go offline.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -115,7 +118,7 @@ impl AppendError {
             Self::Refused(refusal) => refusal.code,
             Self::Corrupt(_) => ErrorCode::CorruptMessage,
             Self::UnexpectedOffset { .. } => ErrorCode::UnknownServerError,
-            Self::Closed => ErrorCode::NotLeaderOrFollower,
+            Self::Closed | Self::EpochOver(_) => ErrorCode::NotLeaderOrFollower,
             Self::DiskFull | Self::Fault(_) => ErrorCode::KafkaStorageError,
         }
     }
@@ -141,6 +144,10 @@ impl<R: Runtime> PartitionLog<R> {
         let Validated { batch, log_append_time } =
             validator::validate(&self.runtime, judge, batch).await?;
         let mut writer = self.turn_to_write().await?;
+        // Validating takes time, and so does waiting for the turn.
+        if self.latest_epoch().is_some_and(|latest| latest > leader_epoch) {
+            return Err(AppendError::EpochOver(leader_epoch));
+        }
         let first = self.log_end_offset();
         let header = Header {
             base_offset: first.value(),

@@ -53,7 +53,7 @@ mod directory;
 mod manager;
 pub mod inspect;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 
 pub use append::{AppendError, Appended, Origin, RecordError, Refusal};
 pub use directory::{DirectoryError, LogDirectory};

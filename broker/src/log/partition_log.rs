@@ -297,6 +297,12 @@ impl<R: Runtime> PartitionLog<R> {
         self.change_epochs(|epochs| epochs.assign(epoch, offset));
     }
 
+    /// Begins `epoch` at the log end, once an append under way has ended: none of an older epoch follows.
+    pub async fn begin_epoch(&self, epoch: LeaderEpoch) {
+        let _turn = self.writer.lock().await;
+        self.assign_epoch_start(epoch, self.log_end_offset());
+    }
+
     /// Changes the epochs; the file follows with the next flush.
     pub(super) fn change_epochs(&self, change: impl FnOnce(&mut LeaderEpochs) -> bool) {
         let mut epochs = lock(&self.epochs);

@@ -54,6 +54,8 @@ pub struct Settings {
     pub min_cleanable_dirty_ratio: Ratio,
     /// `file.delete.delay.ms`.
     pub file_delete_delay_ms: i64,
+    /// `min.insync.replicas`: how many must be in sync for a producer that wants all of them to have its records.
+    pub min_insync_replicas: usize,
     /// `max.message.bytes`.
     pub max_message_bytes: u64,
     /// `max.decompressed.message.bytes`.
@@ -99,6 +101,7 @@ impl Default for Settings {
             max_compaction_lag_ms: None,
             min_cleanable_dirty_ratio: Ratio { parts_per_million: 500_000 },
             file_delete_delay_ms: 60_000,
+            min_insync_replicas: 1,
             max_message_bytes: 1_048_588,
             max_decompressed_message_bytes: 2_147_483_639,
             compression_type: CompressionType::Producer,

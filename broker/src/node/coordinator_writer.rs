@@ -6,7 +6,7 @@ use crate::coordinator::{PartitionWriter, ReadBatches};
 use crate::environment::Runtime;
 use crate::log::{AppendError, Origin};
 use crate::model::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, TopicName};
-use crate::replication::{AppendFailure, Partition, ReplicaManager, TopicKey};
+use crate::replication::{Acks, AppendFailure, Partition, ReplicaManager, TopicKey};
 
 /// Lends the partitions of an internal topic to a coordinator, which knows nothing of replication.
 pub(super) struct CoordinatorWriter<R: Runtime> {
@@ -53,7 +53,8 @@ impl<R: Runtime> PartitionWriter for CoordinatorWriter<R> {
     ) -> Result<(Offset, Offset), ErrorCode> {
         let replica = self.partition(partition, epoch)?;
         let now = self.runtime.wall_clock();
-        match replica.append_as_leader(batch, Origin::Coordinator, Some(epoch), now).await {
+        let origin = Origin::Coordinator;
+        match replica.append_as_leader(batch, origin, Acks::All, Some(epoch), now).await {
             Ok(appended) => Ok((appended.first, appended.last)),
             Err(failure) => {
                 if let AppendFailure::Log(AppendError::Fault(fault)) = &failure {

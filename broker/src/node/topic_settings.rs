@@ -55,6 +55,7 @@ fn translate(topic: &TopicConfig, producer_expiration: Duration) -> log::Setting
         max_compaction_lag_ms: topic.max_compaction_lag.map(millis),
         min_cleanable_dirty_ratio: ratio(topic.min_cleanable_dirty_ratio),
         file_delete_delay_ms: millis(topic.file_delete_delay),
+        min_insync_replicas: topic.min_insync_replicas,
         max_message_bytes: bytes(topic.max_message_bytes),
         max_decompressed_message_bytes: bytes(topic.max_decompressed_message_bytes),
         compression_type,

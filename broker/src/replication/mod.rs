@@ -18,11 +18,13 @@ mod fetch_session;
 mod partition;
 mod read;
 mod replica_manager;
+#[cfg(test)]
+mod tests;
 
 pub use fetch_session::{
     Claim, FetchContext, FetchSessions, Outcome, PartitionFetch, Told, TopicKey,
 };
-pub use partition::{AppendFailure, Partition};
+pub use partition::{Acks, AppendFailure, Partition};
 pub use read::{Isolation, PartitionRead};
 pub use replica_manager::{ReplicaManager, SettingsOf};
 pub use waiters::Waiter;

@@ -27,10 +27,19 @@ struct State {
     is_deleted: bool,
 }
 
+/// Whom a writer wants to have its records before it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acks {
+    /// All in-sync replicas, and enough of these.
+    All,
+    /// The leader, or nobody.
+    Fewer,
+}
+
 /// Why a leader did not append.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AppendFailure {
-    /// This node does not lead the partition, or not in the epoch asked for.
+    /// This node does not lead the partition, or not in the epoch asked for, or too few replicas are in sync.
     #[error("{0}")]
     NotLeader(ErrorCode),
     /// The log said no.
@@ -136,12 +145,16 @@ impl<R: Runtime> Partition<R> {
         &self,
         batch: Bytes,
         origin: Origin,
+        acks: Acks,
         expected_epoch: Option<LeaderEpoch>,
         now: Timestamp,
     ) -> Result<Appended, AppendFailure> {
         let epoch = self.leading_epoch().map_err(AppendFailure::NotLeader)?;
         if expected_epoch.is_some_and(|expected| expected != epoch) {
             return Err(AppendFailure::NotLeader(ErrorCode::NotLeaderOrFollower));
+        }
+        if acks == Acks::All && !self.has_enough_in_sync() {
+            return Err(AppendFailure::NotLeader(ErrorCode::NotEnoughReplicas));
         }
         let appended = self.log.append_as_leader(batch, origin, epoch, now).await?;
         self.advance_high_watermark();
@@ -166,6 +179,27 @@ impl<R: Runtime> Partition<R> {
             self.leading_epoch()?;
             waiter.woken().await;
         }
+    }
+
+    /// [`committed`](Self::committed) for a producer that was promised enough replicas.
+    ///
+    /// # Errors
+    ///
+    /// As there, and `NOT_ENOUGH_REPLICAS_AFTER_APPEND` when those in sync have become too few meanwhile.
+    pub async fn acknowledged(&self, last: Offset) -> Result<(), ErrorCode> {
+        self.committed(last).await?;
+        if self.has_enough_in_sync() {
+            Ok(())
+        } else {
+            Err(ErrorCode::NotEnoughReplicasAfterAppend)
+        }
+    }
+
+    /// True when `min.insync.replicas` are in sync; a topic with fewer replicas needs no more than it has.
+    fn has_enough_in_sync(&self) -> bool {
+        let min = self.log.settings().min_insync_replicas;
+        let state = self.lock();
+        state.registration.isr.len() >= min.min(state.registration.replicas.len())
     }
 
     /// Makes everything below `up_to` durable, sharing the sync with all who ask meanwhile.
@@ -201,28 +235,30 @@ impl<R: Runtime> Partition<R> {
     }
 
     /// Takes over what the cluster says now.
-    pub(super) fn update(&self, registration: Arc<PartitionRegistration>) {
-        {
+    pub(super) async fn update(&self, registration: Arc<PartitionRegistration>) {
+        let epoch = registration.leader_epoch;
+        let begins = {
             let mut state = self.lock();
-            let begins = registration.leader == Some(self.node)
-                && registration.leader_epoch > state.registration.leader_epoch;
-            if begins {
-                self.log.assign_epoch_start(registration.leader_epoch, self.log.log_end_offset());
-            }
+            let begins =
+                registration.leader == Some(self.node) && epoch > state.registration.leader_epoch;
             state.registration = registration;
+            begins
+        };
+        if begins {
+            self.log.begin_epoch(epoch).await;
         }
         self.advance_high_watermark();
         self.waiters.wake();
     }
 
     /// Begins to lead with what the registration said at creation.
-    pub(super) fn begin(&self) {
+    pub(super) async fn begin(&self) {
         let (is_leader, epoch) = {
             let state = self.lock();
             (state.registration.leader == Some(self.node), state.registration.leader_epoch)
         };
-        if is_leader && self.log.latest_epoch().is_none_or(|latest| latest < epoch) {
-            self.log.assign_epoch_start(epoch, self.log.log_end_offset());
+        if is_leader {
+            self.log.begin_epoch(epoch).await;
         }
         self.advance_high_watermark();
     }

@@ -21,12 +21,13 @@ pub struct ReplicaManager<R: Runtime> {
     node: NodeId,
     logs: Arc<LogManager<R>>,
     settings: Box<dyn SettingsOf>,
-    image: Arc<ArcSwap<MetadataImage>>,
     hosted: ArcSwap<Hosted<R>>,
 }
 
 /// Immutable; replaced as a whole when topics come or go.
 struct Hosted<R: Runtime> {
+    /// What was followed: a topic that is not here is not there either, whatever newer images say.
+    image: MetadataImage,
     by_name: BTreeMap<TopicName, Arc<HostedTopic<R>>>,
     by_id: BTreeMap<TopicId, Arc<HostedTopic<R>>>,
 }
@@ -38,16 +39,14 @@ struct HostedTopic<R: Runtime> {
 }
 
 impl<R: Runtime> ReplicaManager<R> {
-    /// Hosts nothing until the first image is [applied](Self::apply); `image` is the newest one, kept by the node.
-    pub fn new(
-        node: NodeId,
-        logs: Arc<LogManager<R>>,
-        settings: Box<dyn SettingsOf>,
-        image: Arc<ArcSwap<MetadataImage>>,
-    ) -> Self {
-        let hosted =
-            ArcSwap::from_pointee(Hosted { by_name: BTreeMap::new(), by_id: BTreeMap::new() });
-        Self { node, logs, settings, image, hosted }
+    /// Hosts nothing until the first image is [applied](Self::apply).
+    pub fn new(node: NodeId, logs: Arc<LogManager<R>>, settings: Box<dyn SettingsOf>) -> Self {
+        let hosted = Hosted {
+            image: MetadataImage::default(),
+            by_name: BTreeMap::new(),
+            by_id: BTreeMap::new(),
+        };
+        Self { node, logs, settings, hosted: ArcSwap::from_pointee(hosted) }
     }
 
     /// The logs below.
@@ -75,7 +74,7 @@ impl<R: Runtime> ReplicaManager<R> {
         if let Some(partition) = found.and_then(|topic| topic.partitions.get(&index)) {
             return Ok(Arc::clone(partition));
         }
-        let image = self.image.load();
+        let image = &hosted.image;
         let known = match topic {
             TopicKey::Name(name) => image.topics().by_name(name.as_str()),
             TopicKey::Id(id) => image.topics().by_id(*id),
@@ -99,6 +98,9 @@ impl<R: Runtime> ReplicaManager<R> {
 
     /// Follows the cluster: makes, changes and deletes replicas.
     pub async fn apply(&self, image: &MetadataImage, changes: &MetadataChanges) {
+        if changes.topics.is_empty() {
+            return;
+        }
         let current = self.hosted.load_full();
         let mut by_name = current.by_name.clone();
         let mut by_id = current.by_id.clone();
@@ -121,7 +123,7 @@ impl<R: Runtime> ReplicaManager<R> {
                 }
             }
         }
-        self.hosted.store(Arc::new(Hosted { by_name, by_id }));
+        self.hosted.store(Arc::new(Hosted { image: image.clone(), by_name, by_id }));
     }
 
     /// Gives every log the settings that hold now: after a change of configuration.
@@ -219,7 +221,7 @@ impl<R: Runtime> ReplicaManager<R> {
                 continue;
             }
             if let Some(existing) = existing {
-                existing.update(Arc::clone(registration));
+                existing.update(Arc::clone(registration)).await;
                 partitions.insert(*index, Arc::clone(existing));
             } else if let Some(made) = self.make(image, topic, *index, registration).await {
                 partitions.insert(*index, made);
@@ -257,7 +259,7 @@ impl<R: Runtime> ReplicaManager<R> {
             Ok(log) => {
                 let registration = Arc::clone(registration);
                 let made = Partition::new(topic_partition, topic.id, self.node, log, registration);
-                made.begin();
+                made.begin().await;
                 let log = Arc::clone(made.log());
                 if log.settings().flush_messages == Some(1) && log.unflushed_messages() > 0 {
                     // What a crash has left in the page cache is not to be seen before it is durable, and nobody else

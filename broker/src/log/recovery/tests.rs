@@ -183,7 +183,9 @@ async fn a_log_below_its_start_begins_anew_there() {
         (log.log_start_offset(), log.log_end_offset()),
         (Offset::new(500), Offset::new(500))
     );
-    assert_eq!(append(&log, batch(&[1])).await.unwrap().first, Offset::new(500));
+    let epoch = LeaderEpoch::new(log.latest_epoch().map_or(1, |latest| latest.value() + 1));
+    let done = log.append_as_leader(batch(&[1]), CLIENT, epoch, Timestamp(2000)).await;
+    assert_eq!(done.unwrap().first, Offset::new(500));
     assert_eq!(log.segments().len(), 1);
 }
 

@@ -1,0 +1,88 @@
+//! One node's replicas on real files: what moves the high watermark, who is told, what is answered when something is gone.
+
+mod manager;
+mod partition;
+mod read;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::partition::Partition;
+use super::{Acks, AppendFailure, PartitionFetch, TopicKey};
+use crate::environment::tokio::TokioRuntime;
+use crate::log::fixture::{CLIENT, Directory, batch, open};
+use crate::log::{Appended, OpenOptions, Settings};
+use crate::metadata::PartitionRegistration;
+use crate::model::{
+    DirectoryId, LeaderEpoch, NodeId, Offset, PartitionIndex, Timestamp, TopicId, TopicName,
+    TopicPartition,
+};
+
+/// The node these replicas are on.
+const OURS: NodeId = NodeId(1);
+
+fn topic_id(number: u128) -> TopicId {
+    TopicId(Uuid::from_u128(1_000 + number))
+}
+
+/// A partition of `replicas`, of which the first leads in `epoch`, with these in sync.
+fn registration(replicas: &[i32], isr: &[i32], epoch: i32) -> Arc<PartitionRegistration> {
+    let nodes = |ids: &[i32]| ids.iter().copied().map(NodeId).collect::<Vec<_>>();
+    Arc::new(PartitionRegistration {
+        replicas: nodes(replicas),
+        directories: vec![DirectoryId(Uuid::from_u128(77)); replicas.len()],
+        isr: nodes(isr),
+        leader: replicas.first().copied().map(NodeId),
+        leader_epoch: LeaderEpoch::new(epoch),
+        ..PartitionRegistration::default()
+    })
+}
+
+/// A partition of this node with a directory of its own.
+struct One {
+    _home: Directory,
+    partition: Arc<Partition<TokioRuntime>>,
+}
+
+impl One {
+    async fn start(settings: Settings, registration: Arc<PartitionRegistration>) -> Self {
+        let runtime = TokioRuntime::new();
+        let home = Directory::new(&runtime);
+        let (log, _) = open(&runtime, &home, settings, OpenOptions::default()).await;
+        let name = TopicPartition::new("t", 0);
+        let partition = Arc::new(Partition::new(name, topic_id(0), OURS, log, registration));
+        partition.begin().await;
+        Self { _home: home, partition }
+    }
+
+    async fn append(&self, acks: Acks) -> Result<Appended, AppendFailure> {
+        self.append_bytes(batch(&[1, 2]), acks).await
+    }
+
+    async fn append_bytes(&self, bytes: Bytes, acks: Acks) -> Result<Appended, AppendFailure> {
+        self.partition.append_as_leader(bytes, CLIENT, acks, None, Timestamp(5)).await
+    }
+
+    fn high_watermark(&self) -> i64 {
+        self.partition.log().high_watermark().value()
+    }
+}
+
+/// A fetch of a partition from `offset`, of a client that believes nothing.
+fn fetch(offset: i64) -> PartitionFetch {
+    PartitionFetch {
+        topic: TopicKey::Name(TopicName::from("t")),
+        partition: PartitionIndex(0),
+        offset,
+        max_bytes: i32::MAX,
+        current_leader_epoch: None,
+        last_fetched_epoch: None,
+        log_start_offset: -1,
+    }
+}
+
+const fn at(offset: i64) -> Offset {
+    Offset::new(offset)
+}
