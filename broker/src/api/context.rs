@@ -1,5 +1,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use kafka_protocol::messages::ApiKey;
@@ -9,11 +10,11 @@ use super::init_producer_id::ProducerIds;
 use super::reply::{Outcome, Reply, Response, Verdict};
 use super::topic_creation::TopicCreation;
 use crate::config::NodeConfig;
-use crate::controller;
+use crate::controller::{self, Refusal};
 use crate::coordinator::GroupCoordinator;
-use crate::environment::Runtime;
+use crate::environment::{Elapsed, Runtime, timeout};
 use crate::metadata::MetadataImage;
-use crate::model::{ClusterId, NodeId};
+use crate::model::{ClusterId, ErrorCode, NodeId};
 use crate::protocol::{ListenerRole, RequestHeader, encode_response};
 use crate::raft;
 use crate::replication::{FetchSessions, ReplicaManager};
@@ -44,6 +45,21 @@ pub struct Services<R: Runtime> {
     pub producer_ids: ProducerIds,
     /// Topics that are made because somebody named them.
     pub topic_creation: TopicCreation,
+}
+
+impl<R: Runtime> Services<R> {
+    /// Asks the controller, and waits as long as the client wants to. What was asked may come true later all the same.
+    pub(super) async fn ask_controller<Q: controller::Request>(
+        &self,
+        request: Q,
+        timeout_ms: i32,
+    ) -> Result<Q::Outcome, Refusal> {
+        let limit = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
+        match timeout(&self.runtime, limit, self.controller.ask(request)).await {
+            Ok(answer) => answer.map_err(controller::Error::into_refusal),
+            Err(Elapsed) => Err(ErrorCode::RequestTimedOut.into()),
+        }
+    }
 }
 
 /// Where a connection comes from and leads to.

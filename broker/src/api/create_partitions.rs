@@ -1,5 +1,7 @@
 //! CreatePartitions: more partitions for topics. Source: KIP-195.
 
+use std::sync::Arc;
+
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
 use kafka_protocol::messages::{
     CreatePartitionsRequest, CreatePartitionsResponse, TopicName as WireTopicName,
@@ -8,7 +10,7 @@ use kafka_protocol::messages::{
 use super::context::RequestContext;
 use super::reply::Outcome;
 use super::wire::text;
-use crate::controller::{CreatePartitions, Error, GrownTopic, Refusal};
+use crate::controller::{CreatePartitions, GrownTopic, Refusal};
 use crate::environment::Runtime;
 use crate::model::{ErrorCode, NodeId};
 
@@ -30,11 +32,11 @@ pub(super) fn handle<R: Runtime>(
             }),
         })
         .collect();
-    let controller = context.services.controller.clone();
+    let services = Arc::clone(&context.services);
     Outcome::Later(Box::pin(async move {
         let names: Vec<String> = topics.iter().map(|topic| topic.name.clone()).collect();
         let asked = CreatePartitions { topics, is_validate_only: request.validate_only };
-        let results = match controller.ask(asked).await.map_err(Error::into_refusal) {
+        let results = match services.ask_controller(asked, request.timeout_ms).await {
             Ok(outcomes) => {
                 outcomes.into_iter().map(|(name, outcome)| answer(&name, outcome)).collect()
             }

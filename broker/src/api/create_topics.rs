@@ -14,7 +14,7 @@ use super::context::RequestContext;
 use super::reply::Outcome;
 use super::wire::text;
 use crate::config::NodeLayers;
-use crate::controller::{CreateTopics, CreatedTopic, Error, NewTopic, Refusal};
+use crate::controller::{CreateTopics, CreatedTopic, NewTopic, Refusal};
 use crate::environment::Runtime;
 use crate::model::{NodeId, PartitionIndex};
 
@@ -29,7 +29,7 @@ pub(super) fn handle<R: Runtime>(
     };
     let services = std::sync::Arc::clone(&context.services);
     Outcome::Later(Box::pin(async move {
-        let topics = match services.controller.ask(asked).await.map_err(Error::into_refusal) {
+        let topics = match services.ask_controller(asked, request.timeout_ms).await {
             Ok(outcomes) => {
                 let image = services.image.load();
                 let dynamic = image.configurations().of_node(services.node);

@@ -1,5 +1,7 @@
 //! DeleteTopics, by name or by id. Source: KIP-4, KIP-516.
 
+use std::sync::Arc;
+
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::{
     DeleteTopicsRequest, DeleteTopicsResponse, TopicName as WireTopicName,
@@ -9,7 +11,7 @@ use uuid::Uuid;
 use super::context::RequestContext;
 use super::reply::Outcome;
 use super::wire::{text, wire_topic};
-use crate::controller::{DeleteTopics, DeletedTopic, Error, Refusal, TopicReference};
+use crate::controller::{DeleteTopics, DeletedTopic, Refusal, TopicReference};
 use crate::environment::Runtime;
 use crate::model::{ErrorCode, TopicId};
 
@@ -49,14 +51,11 @@ pub(super) fn handle<R: Runtime>(
     } else {
         request.topic_names.iter().map(|name| TopicReference::Name(name.to_string())).collect()
     };
-    let controller = context.services.controller.clone();
+    let services = Arc::clone(&context.services);
     Outcome::Later(Box::pin(async move {
         let mut responses = unclear;
-        match controller
-            .ask(DeleteTopics { topics: topics.clone() })
-            .await
-            .map_err(Error::into_refusal)
-        {
+        let asked = DeleteTopics { topics: topics.clone() };
+        match services.ask_controller(asked, request.timeout_ms).await {
             Ok(outcomes) => responses.extend(
                 outcomes
                     .into_iter()

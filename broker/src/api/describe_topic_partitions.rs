@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use kafka_protocol::messages::describe_topic_partitions_request::TopicRequest;
 use kafka_protocol::messages::describe_topic_partitions_response::{
     Cursor, DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
 };
@@ -23,6 +24,9 @@ pub(super) fn handle<R: Runtime>(
     context: &RequestContext<R>,
     request: DescribeTopicPartitionsRequest,
 ) -> Outcome<DescribeTopicPartitionsResponse> {
+    if request.cursor.as_ref().is_some_and(|cursor| cursor.partition_index < 0) {
+        return Outcome::Now(refused(&request));
+    }
     let image = context.image();
     let asked = usize::try_from(request.response_partition_limit).unwrap_or(0);
     let mut left = asked.min(context.services.config.sockets.max_request_partitions).max(1);
@@ -64,6 +68,19 @@ pub(super) fn handle<R: Runtime>(
     Outcome::Now(
         DescribeTopicPartitionsResponse::default().with_topics(topics).with_next_cursor(cursor),
     )
+}
+
+/// No partition is before the first: each topic that was named is refused.
+fn refused(request: &DescribeTopicPartitionsRequest) -> DescribeTopicPartitionsResponse {
+    let refuse = |wanted: &TopicRequest| {
+        DescribeTopicPartitionsResponseTopic::default()
+            .with_error_code(ErrorCode::InvalidRequest.code())
+            .with_name(Some(wanted.name.clone()))
+            .with_topic_id(Uuid::nil())
+    };
+    DescribeTopicPartitionsResponse::default()
+        .with_topics(request.topics.iter().map(refuse).collect())
+        .with_next_cursor(None)
 }
 
 fn missing(name: &TopicName) -> DescribeTopicPartitionsResponseTopic {

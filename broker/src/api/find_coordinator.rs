@@ -74,7 +74,8 @@ fn find<R: Runtime>(context: &RequestContext<R>, key: &str, key_type: i8) -> Fou
     }
     let image = context.image();
     let Some(topic) = image.topics().by_name(OFFSETS_TOPIC) else {
-        context.services.topic_creation.start(&context.services, TopicName::from(OFFSETS_TOPIC));
+        let topic = [TopicName::from(OFFSETS_TOPIC)];
+        context.services.topic_creation.start(&context.services, topic);
         return Err((ErrorCode::CoordinatorNotAvailable, None));
     };
     let count = i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);

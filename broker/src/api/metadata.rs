@@ -44,10 +44,12 @@ pub(super) fn handle<R: Runtime>(
             Wanted::Ids(ids) => {
                 ids.into_iter().map(|id| by_id(context, &image, id, operations)).collect()
             }
-            Wanted::Names(names) => names
-                .into_iter()
-                .map(|name| by_name(context, &image, &name, operations, may_create))
-                .collect(),
+            Wanted::Names(names) => {
+                if may_create {
+                    create_missing(context, &image, &names);
+                }
+                names.iter().map(|name| by_name(context, &image, name, operations)).collect()
+            }
         }
     };
     let cluster_operations =
@@ -137,21 +139,30 @@ fn by_id<R: Runtime>(
     }
 }
 
+/// Has the topics made that are not there and may be.
+fn create_missing<R: Runtime>(
+    context: &RequestContext<R>,
+    image: &MetadataImage,
+    names: &BTreeSet<TopicName>,
+) {
+    let is_missing = |name: &&TopicName| {
+        image.topics().by_name(name.as_str()).is_none() && check_topic_name(name.as_str()).is_ok()
+    };
+    let missing = names.iter().filter(is_missing).cloned();
+    context.services.topic_creation.start(&context.services, missing);
+}
+
 fn by_name<R: Runtime>(
     context: &RequestContext<R>,
     image: &MetadataImage,
     name: &TopicName,
     operations: i32,
-    may_create: bool,
 ) -> MetadataResponseTopic {
     if let Some(topic) = image.topics().by_name(name.as_str()) {
         return describe(context, image, topic, operations);
     }
     if check_topic_name(name.as_str()).is_err() {
         return refused(Some(name), Uuid::nil(), ErrorCode::InvalidTopicException);
-    }
-    if may_create {
-        context.services.topic_creation.start(&context.services, name.clone());
     }
     refused(Some(name), Uuid::nil(), ErrorCode::UnknownTopicOrPartition)
 }

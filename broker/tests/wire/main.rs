@@ -1,5 +1,7 @@
 //! What Apache Kafka 4.4 was measured to answer is what a real node answers, over a real socket.
 
+mod running;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
