@@ -20,9 +20,10 @@ pub(super) fn size_of(key: &Bytes, value: Option<&Bytes>) -> usize {
 pub(super) fn build(
     entries: &[(Bytes, Option<Bytes>)],
     producer: Option<(ProducerId, ProducerEpoch)>,
+    compression: Compression,
     now: Timestamp,
 ) -> Result<Bytes, ErrorCode> {
-    let mut builder = Builder::new(Offset::ZERO, None, Compression::None);
+    let mut builder = Builder::new(Offset::ZERO, None, compression);
     if let Some((id, epoch)) = producer {
         builder = builder.producer(id, epoch, None).transactional();
     }

@@ -56,6 +56,7 @@ impl<R: Runtime> GroupCoordinator<R> {
             commit_timeout: settings.commit_timeout,
             load_buffer_bytes: settings.load_buffer_bytes,
             batch_bytes_max: settings.batch_bytes_max,
+            compression: settings.compression,
             queue_length: settings.queue_length,
         };
         let machine_settings = settings.clone();

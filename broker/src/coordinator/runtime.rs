@@ -21,7 +21,7 @@ use super::shard::{Answer, InFlight, Limits, Marker, MarkerAnswer, Shard};
 use super::timer::{Instant, Now};
 use crate::environment::{Runtime, Stop, Stopper, select};
 use crate::model::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId};
-use crate::record::EndTransactionMarker;
+use crate::record::{Compression, EndTransactionMarker};
 
 /// After a load failed, the next attempt is made so much later; twice as much after each further failure.
 const LOAD_RETRY: Duration = Duration::from_millis(100);
@@ -121,6 +121,7 @@ pub(super) struct RuntimeSettings {
     pub(super) commit_timeout: Duration,
     pub(super) load_buffer_bytes: usize,
     pub(super) batch_bytes_max: usize,
+    pub(super) compression: Compression,
     pub(super) queue_length: usize,
 }
 
@@ -441,6 +442,7 @@ impl<R: Runtime, W: PartitionWriter, M: Machine> Driver<R, W, M> {
         let limits = Limits {
             commit_timeout: self.settings.commit_timeout,
             batch_bytes_max: self.settings.batch_bytes_max,
+            compression: self.settings.compression,
             queue_length: self.settings.queue_length,
         };
         let mut shard = Box::new(Shard::new((load.partition, epoch), machine, last_offset, limits));

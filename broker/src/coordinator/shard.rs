@@ -10,7 +10,7 @@ use super::machine::{EffectsOf, KeyValue, Machine, Position, RequestId, Then, Wr
 use super::runtime::client_error;
 use super::timer::{Instant, Now};
 use crate::model::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId};
-use crate::record::{EndTransactionMarker, HEADER_BYTES};
+use crate::record::{Compression, EndTransactionMarker, HEADER_BYTES};
 
 /// Where an answer goes.
 pub(super) type Answer<M> = oneshot::Sender<Result<<M as Machine>::Reply, ErrorCode>>;
@@ -71,6 +71,7 @@ struct Encoded<M: Machine> {
 pub(super) struct Limits {
     pub(super) commit_timeout: std::time::Duration,
     pub(super) batch_bytes_max: usize,
+    pub(super) compression: Compression,
     pub(super) queue_length: usize,
 }
 
@@ -276,7 +277,7 @@ impl<M: Machine> Shard<M> {
             entries.extend(encoded.entries);
             writes.push(encoded.write);
         }
-        match batches::build(&entries, producer, now.wall) {
+        match batches::build(&entries, producer, self.limits.compression, now.wall) {
             Ok(batch) => {
                 self.is_appending = true;
                 Some(ToAppend { batch, what: InFlight::Writes(writes) })

@@ -18,7 +18,7 @@ use crate::model::{
     ErrorCode, GroupId, LeaderEpoch, MemberId, Offset, PartitionIndex, ProducerEpoch, ProducerId,
     TopicName,
 };
-use crate::record::{Batch, EndTransactionMarker};
+use crate::record::{Batch, Compression, EndTransactionMarker};
 
 /// Partitions in memory, with faults.
 #[derive(Clone, Default)]
@@ -274,6 +274,51 @@ async fn what_was_acknowledged_is_found_by_the_next_coordinator() {
     assert_eq!(fetch(&second).await, Ok(Some(19)));
     assert_eq!(second.heartbeat(group(), identity(&member), Some(member.generation)).await, Ok(()));
     assert_eq!(second.sync(group(), sync(&member)).await.unwrap().assignment, synced.assignment);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_with_more_offsets_than_a_batch_holds_is_deleted_whole() {
+    let writer = MemoryWriter::default();
+    let coordinator = elected(&writer).await;
+    for first in (0..60_000).step_by(5_000) {
+        let partitions = (first..first + 5_000).map(|index| CommitPartition {
+            partition: PartitionIndex(index),
+            offset: 1,
+            leader_epoch: None,
+            metadata: String::new(),
+        });
+        let topic = CommitTopic { partitions: partitions.collect(), ..topic(1) };
+        let request = CommitRequest { topics: vec![topic], ..commit(1) };
+        coordinator.commit_offsets(group(), request).await.unwrap();
+    }
+    let partition = coordinator.partition_for(&group());
+    let before = writer.batch_count(partition);
+    assert_eq!(coordinator.delete(group()).await, Ok(()));
+    let sizes: Vec<usize> = writer.with(|state| {
+        let batches = &state.partitions[&partition].batches[before..];
+        batches.iter().map(|batch| batch.bytes().len()).collect()
+    });
+    assert!(sizes.len() > 1 && sizes.iter().all(|size| *size <= 1_048_588), "{sizes:?}");
+    let next = elected(&writer).await;
+    assert_eq!(next.list(&[], &[]).await, Ok(vec![]));
+    assert_eq!(fetch(&next).await, Ok(None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn batches_are_written_with_the_codec_that_is_set_and_read_with_any() {
+    let writer = MemoryWriter::default();
+    let settings = GroupSettings { compression: Compression::Gzip, ..GroupSettings::default() };
+    let first = Coordinator::start(TokioRuntime::new(), writer.clone(), settings);
+    let partition = first.partition_for(&group());
+    first.elected(partition, EPOCH).await;
+    loaded(&first).await;
+    first.commit_offsets(group(), commit(7)).await.unwrap();
+    let codec = writer.with(|state| {
+        let batch = state.partitions[&partition].batches.last().cloned();
+        batch.map(|batch| batch.header().compression())
+    });
+    assert_eq!(codec, Some(Ok(Compression::Gzip)));
+    assert_eq!(fetch(&elected(&writer).await).await, Ok(Some(7)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -315,7 +315,7 @@ rows! {
         "How often expired offsets are looked for.";
     "offsets.retention.minutes" Int "10080", AtLeast(1), ReadOnly Honoured Shown,
         "Time the offsets of an empty group are kept.";
-    "offsets.topic.compression.codec" Int "0", Any, ReadOnly Accepted Shown,
+    "offsets.topic.compression.codec" Int "0", Between(0, 4), ReadOnly Honoured Shown,
         "Codec of the offsets topic, by number.";
     "offsets.topic.num.partitions" Int "50", AtLeast(1), ReadOnly Honoured Shown,
         "Partitions of the offsets topic.";

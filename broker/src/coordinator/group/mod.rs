@@ -44,8 +44,8 @@ use crate::model::{
     ErrorCode, GroupId, MemberId, PartitionIndex, ProducerId, Timestamp, TopicName,
 };
 
-/// Tombstones that need not be written together are written in pieces of so many, far below any limit of a batch.
-const RECORDS_PER_PIECE: usize = 1_000;
+/// Tombstones that need not be written together are written in pieces of about so many bytes.
+const PIECE_BYTES: usize = 128 << 10;
 
 /// What may be asked of a group machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -248,7 +248,7 @@ impl GroupMachine {
         let clock = (now.wall, commit.retention_ms);
         let (records, outcomes) =
             offsets::commit(id, commit.topics, self.settings.offset_metadata_max, clock);
-        effects.write(records, Then::Answer(request, GroupReply::Partitions(outcomes)));
+        write_in_pieces(effects, records, Then::Answer(request, GroupReply::Partitions(outcomes)));
     }
 
     fn commit_transactional(
@@ -282,7 +282,7 @@ impl GroupMachine {
             return effects.answer(request, Err(ErrorCode::NonEmptyGroup));
         }
         let (outcomes, records) = self.offsets.delete(id, group, topics);
-        effects.write(records, Then::Answer(request, GroupReply::Partitions(outcomes)));
+        write_in_pieces(effects, records, Then::Answer(request, GroupReply::Partitions(outcomes)));
     }
 
     fn delete(&self, effects: &mut GroupEffects, request: RequestId, id: &GroupId) {
@@ -294,7 +294,7 @@ impl GroupMachine {
         }
         let mut records = self.offsets.tombstones(id);
         records.push(GroupRecord::Group { group: id.clone(), value: None });
-        effects.write(records, Then::Answer(request, GroupReply::Done));
+        write_in_pieces(effects, records, Then::Answer(request, GroupReply::Done));
     }
 
     /// The record of a new group is committed, or could not be written: then there is no such group.
@@ -472,12 +472,8 @@ impl Machine for GroupMachine {
             }
             GroupRequest::Delete(id) => self.delete(&mut effects, request, &id),
             GroupRequest::TopicsDeleted(topics) => {
-                let mut records = self.offsets.tombstones_of_topics(&topics);
-                while records.len() > RECORDS_PER_PIECE {
-                    let rest = records.split_off(RECORDS_PER_PIECE);
-                    effects.write(std::mem::replace(&mut records, rest), Then::Nothing);
-                }
-                effects.write(records, Then::Answer(request, GroupReply::Done));
+                let records = self.offsets.tombstones_of_topics(&topics);
+                write_in_pieces(&mut effects, records, Then::Answer(request, GroupReply::Done));
             }
         }
         effects
@@ -522,13 +518,8 @@ impl Machine for GroupMachine {
         match self.timers.pop_due(now.instant) {
             None => {}
             Some(TimerKey::Expiration) => {
-                for mut records in self.expire(now) {
-                    // From the front: a group's own tombstone comes last, after all of its offsets.
-                    while records.len() > RECORDS_PER_PIECE {
-                        let rest = records.split_off(RECORDS_PER_PIECE);
-                        effects.write(std::mem::replace(&mut records, rest), Then::Nothing);
-                    }
-                    effects.write(records, Then::Nothing);
+                for records in self.expire(now) {
+                    write_in_pieces(&mut effects, records, Then::Nothing);
                 }
             }
             Some(TimerKey::Session(id, member)) => {
@@ -553,6 +544,30 @@ impl Machine for GroupMachine {
     fn decode(key: &Bytes, value: Option<&Bytes>) -> Decoded<GroupRecord> {
         codec::decode(key, value)
     }
+}
+
+/// Writes tombstones, which are right one by one: as many batches as it takes, and `then` after the last. From the front: a
+/// group's own comes last, after all of its offsets.
+fn write_in_pieces(
+    effects: &mut GroupEffects,
+    records: Vec<GroupRecord>,
+    then: Then<GroupReply, GroupToken>,
+) {
+    let mut piece = Vec::new();
+    let mut piece_bytes = 0;
+    for record in records {
+        // One that cannot be encoded fails with its piece.
+        let bytes = codec::encode(&record).map_or(0, |(key, value)| {
+            crate::record::record_size_bytes(i64::MAX, i32::MAX, Some(&key), value.as_deref(), &[])
+        });
+        if piece_bytes + bytes > PIECE_BYTES && !piece.is_empty() {
+            effects.write(std::mem::take(&mut piece), Then::Nothing);
+            piece_bytes = 0;
+        }
+        piece_bytes += bytes;
+        piece.push(record);
+    }
+    effects.write(piece, then);
 }
 
 /// What a machine has stored; see [`GroupMachine::stored`].

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use crate::record::Compression;
+
 /// Broker settings the group coordinator reads, under Kafka's names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupSettings {
@@ -25,6 +27,8 @@ pub struct GroupSettings {
     pub load_buffer_bytes: usize,
     /// Batches above this many bytes are not written: `max.message.bytes` of the offsets topic.
     pub batch_bytes_max: usize,
+    /// `offsets.topic.compression.codec`.
+    pub compression: Compression,
     /// Requests that may wait for this coordinator before callers have to wait themselves.
     pub queue_length: usize,
 }
@@ -44,6 +48,7 @@ impl Default for GroupSettings {
             commit_timeout: Duration::from_secs(5),
             load_buffer_bytes: 5_242_880,
             batch_bytes_max: 1_048_588,
+            compression: Compression::None,
             queue_length: 4_096,
         }
     }
