@@ -185,7 +185,7 @@ power_cut, seed 42: FAILED: lost-write: it is not there; lost-write: record 7 at
     0.003000          │────Produce↩────►│         +400 µs  orders-0 60 bytes
     0.003400          │                 !         !! record 7 is acknowledged at Some(0)
     0.004000          │╳╳╳╳╳╳╳╳╳╳╳╳╳╳╳╳╳│         cut
-    0.005000          │        ✗─Produ──│         never arrived  orders-0 60 bytes
+    0.005000          │        ✗─Produ──│         Produce, never arrived  orders-0 60 bytes
     0.005000          │        ✗──data──│         data, 60 bytes: the link was cut, with it a piece of Produce
     0.006000          │╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌│         healed
     0.007000          ✗                 │         power lost

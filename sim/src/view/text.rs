@@ -46,7 +46,8 @@ fn is_drawn(mark: &Mark) -> bool {
         Kind::Machine => mark.numbers[0] != 0,
         // Losses of empty acknowledgements are many and mean little.
         Kind::Lost => mark.label != "ACK",
-        Kind::Disk => mark.label.contains("failed"),
+        // Looking for what is not there is no accident.
+        Kind::Disk => mark.label.contains("failed") && !mark.label.contains("not found"),
         Kind::Request
         | Kind::Response
         | Kind::Bytes
@@ -106,13 +107,17 @@ impl Look {
 
 struct Drawing<'a> {
     story: &'a Story,
+    /// Of each lane.
+    width: usize,
     looks: Vec<Look>,
     out: String,
 }
 
 impl<'a> Drawing<'a> {
     fn new(story: &'a Story) -> Self {
-        Self { story, looks: vec![Look::Absent; story.lanes.len()], out: String::new() }
+        let looks = vec![Look::Absent; story.lanes.len()];
+        let width = (LANES_WIDTH / looks.len().max(1)).clamp(LANE_WIDTH_MIN, LANE_WIDTH_MAX);
+        Self { story, width, looks, out: String::new() }
     }
 
     fn head(&mut self, run: &Run<'_>) {
@@ -120,8 +125,9 @@ impl<'a> Drawing<'a> {
         self.out.push_str(&format!("{}, seed {}: {verdict}\n", run.scenario, run.seed));
         let mut line = format!("{:>TIME_WIDTH$} ", "seconds");
         for lane in &self.story.lanes {
-            let name: String = lane.name.chars().take(LANE_WIDTH - 1).collect();
-            let _ = write!(line, "{name:^LANE_WIDTH$}");
+            let width = self.width;
+            let name: String = lane.name.chars().take(width - 1).collect();
+            let _ = write!(line, "{name:^width$}");
         }
         self.out.push_str(line.trim_end());
         self.out.push('\n');
@@ -139,9 +145,9 @@ impl<'a> Drawing<'a> {
     }
 
     fn lanes(&self) -> Vec<char> {
-        let mut cells = vec![' '; LANE_WIDTH * self.looks.len()];
+        let mut cells = vec![' '; self.width * self.looks.len()];
         for (lane, look) in self.looks.iter().enumerate() {
-            cells[centre(lane)] = look.glyph();
+            cells[self.centre(lane)] = look.glyph();
         }
         cells
     }
@@ -149,14 +155,16 @@ impl<'a> Drawing<'a> {
     fn one(&mut self, mark: &Mark) {
         self.follow(mark);
         let mut cells = self.lanes();
+        let mut is_named = true;
         if let (true, Some(from), Some(to)) = (mark.kind.is_arrow(), mark.lane, mark.to) {
-            arrow(&mut cells, from, to, mark);
+            is_named = arrow(&mut cells, (self.centre(from), self.centre(to)), mark);
         } else if let (Kind::Link, Some(from), Some(to)) = (mark.kind, mark.lane, mark.to) {
             let fill = if mark.numbers[0] == 1 { '╳' } else { '╌' };
-            let (low, high) = (centre(from).min(centre(to)), centre(from).max(centre(to)));
+            let (low, high) =
+                (self.centre(from).min(self.centre(to)), self.centre(from).max(self.centre(to)));
             cells[low + 1..high].fill(fill);
         } else if let Some(lane) = mark.lane {
-            cells[centre(lane)] = point(mark);
+            cells[self.centre(lane)] = point(mark);
         }
         let words = match (mark.kind, mark.lane) {
             (Kind::Violation, None) => {
@@ -165,6 +173,9 @@ impl<'a> Drawing<'a> {
                 format!("VIOLATED: {}{more}", mark.label)
             }
             (Kind::Violation, Some(_)) => format!("!! {}", mark.label),
+            (Kind::Request | Kind::Response | Kind::Bytes, _) if !is_named => {
+                format!("{}, {}", mark.label, words(mark))
+            }
             _ => words(mark),
         };
         self.line(mark.at, &cells, &words);
@@ -175,6 +186,7 @@ impl<'a> Drawing<'a> {
         let mut counts = vec![0_usize; self.looks.len()];
         let mut names: BTreeMap<&str, usize> = BTreeMap::new();
         let mut ends: BTreeMap<&str, [i64; 2]> = BTreeMap::new();
+        let mut damages: BTreeMap<&str, i64> = BTreeMap::new();
         let (mut lost, mut notes) = (0, 0);
         for mark in marks {
             if mark.kind.is_arrow() {
@@ -189,7 +201,8 @@ impl<'a> Drawing<'a> {
                     *names.entry(&mark.label).or_default() += 1;
                 }
                 Kind::Request | Kind::Response | Kind::Bytes if mark.until.is_none() => lost += 1,
-                Kind::Note | Kind::Damage | Kind::Disk => notes += 1,
+                Kind::Damage => *damages.entry(&mark.label).or_default() += mark.numbers[1],
+                Kind::Note | Kind::Disk => notes += 1,
                 Kind::Request
                 | Kind::Response
                 | Kind::Bytes
@@ -201,8 +214,8 @@ impl<'a> Drawing<'a> {
             }
         }
         for (lane, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-            for (index, digit) in format!("×{count}").chars().enumerate().take(LANE_WIDTH / 2) {
-                cells[centre(lane) + 1 + index] = digit;
+            for (index, digit) in format!("×{count}").chars().enumerate().take(self.width / 2) {
+                cells[self.centre(lane) + 1 + index] = digit;
             }
         }
         let mut names: Vec<_> = names.into_iter().collect();
@@ -210,6 +223,7 @@ impl<'a> Drawing<'a> {
         let mut words: Vec<_> =
             names.iter().map(|(name, count)| format!("{name} ×{count}")).collect();
         words.extend(ends.iter().map(|(name, [end, high])| format!("{name} {high}/{end}")));
+        words.extend(damages.iter().map(|(what, count)| format!("{count} {what}")));
         if lost > 0 {
             words.push(format!("lost ×{lost}"));
         }
@@ -217,6 +231,10 @@ impl<'a> Drawing<'a> {
             words.push(format!("notes ×{notes}"));
         }
         self.line(marks[0].at, &cells, &words.join(", "));
+    }
+
+    const fn centre(&self, lane: usize) -> usize {
+        lane * self.width + self.width / 2
     }
 
     fn line(&mut self, at: SimTime, cells: &[char], words: &str) {
@@ -278,12 +296,11 @@ const fn point(mark: &Mark) -> char {
     }
 }
 
-/// An arrow with its name on it; one that never arrives ends half way.
-fn arrow(cells: &mut [char], from: usize, to: usize, mark: &Mark) {
-    let (start, end) = (centre(from), centre(to));
+/// An arrow with its name on it; one that never arrives ends half way. Says whether there was room for the whole name.
+fn arrow(cells: &mut [char], (start, end): (usize, usize), mark: &Mark) -> bool {
     if start == end {
         cells[start] = '↺';
-        return;
+        return false;
     }
     let (low, high) = (start.min(end) + 1, start.max(end));
     cells[low..high].fill('─');
@@ -310,12 +327,12 @@ fn arrow(cells: &mut [char], from: usize, to: usize, mark: &Mark) {
     if !is_whole {
         cells[middle] = '✗';
     }
-}
-
-const fn centre(lane: usize) -> usize {
-    lane * LANE_WIDTH + LANE_WIDTH / 2
+    mark.label.chars().count() < room
 }
 
 const TIME_WIDTH: usize = 12;
-const LANE_WIDTH: usize = 18;
+/// For all lanes together, unless that leaves too little for each.
+const LANES_WIDTH: usize = 120;
+const LANE_WIDTH_MIN: usize = 10;
+const LANE_WIDTH_MAX: usize = 18;
 const WORDS_WIDTH: usize = 70;
