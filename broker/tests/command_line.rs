@@ -164,6 +164,25 @@ fn exit_codes_say_what_went_wrong() {
 }
 
 #[test]
+fn a_group_with_members_is_moved_once_they_are_gone() {
+    let broker = Broker::start("members");
+    broker.ok(&["produce", "events"], "first\nsecond\n");
+    let mut member = Command::new(OTTLA)
+        .args(["consume", "events", "-g", "readers", "-f", "%v\\n", "-b", &broker.address])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the member starts");
+    let mut line = String::new();
+    let mut output = BufReader::new(member.stdout.take().expect("it has an output"));
+    output.read_line(&mut line).expect("it reads");
+    assert_eq!(line, "first\n");
+    let refused = broker.run(&["group", "seek", "readers", "-t", "events", "--to", "start"], "");
+    let stderr = String::from_utf8_lossy(&refused.stderr);
+    assert!(stderr.contains("UNKNOWN_MEMBER_ID") && stderr.contains("stop them first"), "{stderr}");
+    member.kill().and_then(|()| member.wait()).expect("it ends");
+}
+
+#[test]
 fn a_broker_that_cannot_start_says_why_and_what_to_do() {
     let broker = Broker::start("refusals");
     let check = |arguments: &[&str], what: &str, advice: &str| {

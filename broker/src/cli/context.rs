@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::ConnectionArguments;
-use super::failure::{FAILED, Failure, INTERRUPTED};
+use super::failure::{DENIED, FAILED, Failure, INTERRUPTED, NOT_FOUND};
 use crate::client::{Admin, Client, Settings};
 use crate::environment::tokio::TokioRuntime;
 use crate::environment::{Disk as _, File as _, OpenMode, Runtime as _, select};
@@ -73,12 +73,15 @@ impl Context {
 
 pub(super) fn cannot_read(path: &Path, error: &io::Error) -> Failure {
     #[expect(clippy::wildcard_enum_match_arm, reason = "all others are plain failures")]
-    let code = match error.kind() {
-        io::ErrorKind::NotFound => super::failure::NOT_FOUND,
-        io::ErrorKind::PermissionDenied => super::failure::DENIED,
-        _ => FAILED,
+    let (code, advice) = match error.kind() {
+        io::ErrorKind::NotFound => {
+            (NOT_FOUND, "check the path: it begins where the program was started")
+        }
+        io::ErrorKind::PermissionDenied => (DENIED, "run it as a user who may read that"),
+        io::ErrorKind::IsADirectory => (FAILED, "name a file in that directory"),
+        _ => (FAILED, "check the disk; the system's log may say more"),
     };
-    Failure::new(code, format!("cannot read {}: {error}", path.display()))
+    Failure::new(code, format!("cannot read {}: {error}", path.display())).advise(advice)
 }
 
 /// Where records come from.

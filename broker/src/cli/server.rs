@@ -22,7 +22,7 @@ pub(super) struct DevArguments {
     /// Where to keep data
     #[arg(long, value_name = "DIR", default_value = "data")]
     data: PathBuf,
-    /// Listen for clients on this port of 127.0.0.1, and for controllers on the next
+    /// Listen for clients on this port of 127.0.0.1, 9092 without, and for controllers on the next
     #[arg(long, conflicts_with = "any_port", value_parser = clap::value_parser!(u16).range(..65_535))]
     port: Option<u16>,
     /// Listen on ports that the system chooses

@@ -303,6 +303,9 @@ fn refusal_advice(code: ErrorCode) -> &'static str {
             "start more replicas, or lower min.insync.replicas"
         }
         ErrorCode::NonEmptyGroup => "stop the group's members first",
+        ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration => {
+            "while a group has members only they commit for it: stop them first"
+        }
         ErrorCode::GroupIdNotFound => "list what exists with `ottla group list`",
         ErrorCode::OffsetOutOfRange => "ask for an offset between the log's start and its end",
         ErrorCode::TopicAuthorizationFailed
