@@ -12,10 +12,10 @@ use sim::view::{self, Run, Window};
 #[derive(Args)]
 pub(crate) struct Pictures {
     /// Writes the run as a page into this file; it opens in any browser, without a network.
-    #[arg(long, value_name = "FILE", requires = "seed")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seeds", "planted"])]
     html: Option<PathBuf>,
     /// Draws the run on the terminal.
-    #[arg(long, requires = "seed")]
+    #[arg(long, conflicts_with_all = ["seeds", "planted"])]
     text: bool,
     /// Draws nothing before this second.
     #[arg(long, value_name = "SECOND", requires = "text")]
