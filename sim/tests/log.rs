@@ -466,3 +466,54 @@ fn after_a_failed_sync_nothing_is_believed_any_more() {
         outcome.result.unwrap_or_else(|problem| panic!("seed {seed}: {problem}"));
     }
 }
+
+#[test]
+fn without_a_file_descriptor_the_operation_fails_and_nothing_else() {
+    for seed in SEEDS {
+        let outcome = simulate(Settings::new(seed), |world| async move {
+            let mut test = Test::new(world).await;
+            let disk = test.world.disk(test.machine);
+            let other = TopicPartition::new("other", 0);
+            let (mut appended, mut refused) = (0, 0);
+            for _ in 0..STEPS {
+                let is_starved = test.random.below(2) == 0;
+                disk.set_faults(|faults| faults.no_descriptor = f64::from(u8::from(is_starved)));
+                let (bytes, next) = test.batch();
+                let origin = Origin::Client { produce_version: 13 };
+                let done = test.log.append_as_leader(
+                    bytes,
+                    origin,
+                    LeaderEpoch::ZERO,
+                    Timestamp(test.time),
+                );
+                match done.await {
+                    Ok(_) => {
+                        appended += 1;
+                        test.model.sequence.extend(next);
+                    }
+                    Err(AppendError::OutOfFiles(_)) if is_starved => refused += 1,
+                    Err(error) => panic!("{error}"),
+                }
+                test.log.set_high_watermark(test.log.log_end_offset());
+                test.manager.flush_due(Timestamp(test.time));
+                test.manager.checkpoint_new_recovery_points().await;
+                test.manager.apply_retention(Timestamp(test.time)).await;
+                let made = test.manager.get_or_create(&other, None, None, settings()).await;
+                assert!(made.is_ok() || is_starved);
+                let start = test.log.log_start_offset();
+                let read = test.log.offset_for_timestamp(Timestamp(test.time), start.plus(1)).await;
+                assert!(read.is_ok() || is_starved);
+            }
+            disk.set_faults(|faults| faults.no_descriptor = 0.0);
+            test.log.flush(test.log.log_end_offset()).await.expect("the disk is healthy");
+            let found: Vec<Batch> = test.contents().await.iter().map(Entry::batch).collect();
+            let end = found.last().map(|batch| batch.header().next_offset());
+            assert_eq!(end, Some(test.log.log_end_offset()));
+            assert!(refused > 0 && appended > found.len());
+            for directory in test.manager.directories() {
+                assert_eq!(directory.offline_reason(), None);
+            }
+        });
+        outcome.result.unwrap_or_else(|problem| panic!("seed {seed}: {problem}"));
+    }
+}

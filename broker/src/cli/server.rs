@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use tracing::info;
+use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 use super::context::cannot_read;
 use super::failure::{FAILED, Failure};
 use super::topic::key_value;
 use crate::config::NodeConfig;
-use crate::environment::tokio::TokioRuntime;
+use crate::environment::tokio::{TokioRuntime, raise_file_limit};
 use crate::environment::{Disk as _, FileExt as _, OpenMode, Runtime as _, select};
 use crate::log::DirectoryError;
 use crate::node::{Error, Node};
@@ -148,6 +148,10 @@ fn run(
     config: impl AsyncFnOnce(&TokioRuntime) -> Result<NodeConfig, Failure>,
 ) -> Result<(), Failure> {
     start_logging(arguments, quiet)?;
+    match raise_file_limit() {
+        Ok(limit) => info!(limit, "files that may be open at once"),
+        Err(error) => warn!(%error, "the limit of open files could not be raised"),
+    }
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = tokio.block_on(async {
         let runtime = TokioRuntime::new();

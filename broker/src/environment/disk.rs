@@ -2,6 +2,21 @@ use std::future::Future;
 use std::io::{self, IoSlice};
 use std::path::Path;
 
+/// True when an error says that the process or the system has no file descriptor left: no fault of any disk, and over once
+/// files or connections are closed.
+#[must_use]
+pub fn is_out_of_files(error: &io::Error) -> bool {
+    /// Of the system.
+    const ENFILE: i32 = 23;
+    /// Of the process.
+    const EMFILE: i32 = 24;
+    matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
+}
+
+/// What people can do when [`is_out_of_files`].
+pub const OUT_OF_FILES: &str = "the limit of open files is reached: raise it (ulimit -n, LimitNOFILE= of systemd, \
+    fs.file-max of the system), or have fewer partitions, segments or connections";
+
 /// How to open a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenMode {

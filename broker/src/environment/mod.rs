@@ -34,7 +34,7 @@ mod ext;
 pub mod contract;
 pub mod tokio;
 
-pub use disk::{Disk, Entry, EntryKind, File, OpenMode};
+pub use disk::{Disk, Entry, EntryKind, File, OUT_OF_FILES, OpenMode, is_out_of_files};
 pub use ext::{Elapsed, FileExt, Stop, Stopper, timeout};
 pub use net::{Listener, Stream};
 pub use runtime::{Instant, Runtime};

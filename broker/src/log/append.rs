@@ -11,7 +11,7 @@ use super::producer_state::{Duplicate, ProducerBatch};
 use super::transaction_index::{self, AbortedTransaction};
 use super::validator::{self, Judge, Validated};
 use super::{Fault, PartitionLog, Settings, file_names, scan};
-use crate::environment::{File, FileExt, Runtime};
+use crate::environment::{File, FileExt, Runtime, is_out_of_files};
 use crate::model::{ErrorCode, LeaderEpoch, Offset, Timestamp};
 use crate::record::{self, Batch, Header};
 
@@ -99,6 +99,9 @@ pub enum AppendError {
     /// The file system is full. The log stays online; reads go on.
     #[error("the disk is full")]
     DiskFull,
+    /// A segment could not be begun because no file descriptor was left. The log stays online; the next append tries again.
+    #[error("{0}")]
+    OutOfFiles(Fault),
     /// The log was closed or deleted.
     #[error("the log is closed")]
     Closed,
@@ -119,7 +122,7 @@ impl AppendError {
             Self::Corrupt(_) => ErrorCode::CorruptMessage,
             Self::UnexpectedOffset { .. } => ErrorCode::UnknownServerError,
             Self::Closed | Self::EpochOver(_) => ErrorCode::NotLeaderOrFollower,
-            Self::DiskFull | Self::Fault(_) => ErrorCode::KafkaStorageError,
+            Self::DiskFull | Self::OutOfFiles(_) | Self::Fault(_) => ErrorCode::KafkaStorageError,
         }
     }
 }
@@ -324,7 +327,7 @@ impl<R: Runtime> PartitionLog<R> {
         let path = self.active().path(file_names::TRANSACTION_INDEX);
         match transaction_index::append(self.runtime.disk(), &path, &writer.aborted).await {
             // They stay in memory, and can be found again in the log.
-            Err(error) if is_full(&error) => return Ok(()),
+            Err(error) if passes_by(&error) => return Ok(()),
             result => result.map_err(|error| self.failed("write", &path, error))?,
         }
         writer.aborted.clear();
@@ -402,6 +405,8 @@ impl<R: Runtime> PartitionLog<R> {
     fn roll_failed(&self, error: std::io::Error) -> AppendError {
         if is_full(&error) {
             AppendError::DiskFull
+        } else if is_out_of_files(&error) {
+            AppendError::OutOfFiles(self.out_of_files("roll the log in", &self.path(), error))
         } else {
             AppendError::Fault(self.failed("roll the log in", &self.path(), error))
         }
@@ -433,6 +438,11 @@ fn runs(batches: &[Batch]) -> impl Iterator<Item = &[Batch]> {
 
 fn corrupt(error: record::Error) -> AppendError {
     AppendError::Corrupt(error.to_string())
+}
+
+/// True when an error says nothing against the disk: later the same may succeed.
+pub(super) fn passes_by(error: &std::io::Error) -> bool {
+    is_full(error) || is_out_of_files(error)
 }
 
 /// True when an error says that there is no room left.

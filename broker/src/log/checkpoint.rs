@@ -25,6 +25,16 @@ pub(crate) async fn replace_file<R: Runtime>(
     path: &Path,
     content: &[u8],
 ) -> io::Result<()> {
+    replace_unsynced(runtime, path, content).await?;
+    runtime.disk().sync_directory(&parent(path)).await
+}
+
+/// As [`replace_file`], but for the name: after a power loss the old file may be found, or none, but never a part of one.
+pub(crate) async fn replace_unsynced<R: Runtime>(
+    runtime: &R,
+    path: &Path,
+    content: &[u8],
+) -> io::Result<()> {
     let disk = runtime.disk();
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".tmp");
@@ -33,8 +43,7 @@ pub(crate) async fn replace_file<R: Runtime>(
     file.set_length(0).await?;
     file.write_all_at(&[IoSlice::new(content)], 0).await?;
     file.sync_data().await?;
-    disk.rename(&temporary, path).await?;
-    disk.sync_directory(&parent(path)).await
+    disk.rename(&temporary, path).await
 }
 
 /// The directory a path is in.

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use futures_util::future;
 use uuid::Uuid;
 
 use super::checkpoint;
@@ -88,9 +89,11 @@ impl<R: Runtime> LogDirectory<R> {
                 let directory_id = random_id(runtime);
                 let cluster_id = cluster_id.clone();
                 let properties = Properties { cluster_id, node_id, directory_id };
-                write_properties(runtime, path, &properties).await?;
                 let parent = checkpoint::parent(path);
-                let synced = runtime.disk().sync_directory(&parent).await;
+                let written = write_properties(runtime, path, &properties);
+                let (written, synced) =
+                    future::join(written, runtime.disk().sync_directory(&parent)).await;
+                written?;
                 synced.map_err(DirectoryError::io(&parent))?;
                 Ok(true)
             }

@@ -8,13 +8,14 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use futures_util::future;
 use tokio::sync::Notify;
 
-use super::append::is_full;
+use super::append::passes_by;
 use super::partition_log::lock;
 use super::segment::Segment;
 use super::{AppendError, Fault, PartitionLog, checkpoint, file_names, leader_epochs, recovery};
-use crate::environment::{Disk, File, OpenMode, Runtime};
+use crate::environment::{Disk, File, OpenMode, Runtime, is_out_of_files};
 use crate::model::{Offset, Timestamp};
 
 /// What is durable, and who is at work on it.
@@ -157,10 +158,15 @@ impl<R: Runtime> PartitionLog<R> {
         };
         let is_due =
             |segment: &&Arc<Segment<R>>| segment.base() < target && segment.end() > flushed;
-        for segment in segments.iter().filter(is_due) {
-            segment.file().sync_data().await?;
-        }
-        self.sync_names().await?;
+        let sync_records = async {
+            for segment in segments.iter().filter(is_due) {
+                segment.file().sync_data().await?;
+            }
+            self.sync_names().await
+        };
+        // Side by side: the file system takes both into one commit. Epochs of records that are lost are cut off by a start.
+        let (synced, epochs_stored) = future::join(sync_records, self.store_epochs()).await;
+        synced?;
         let publish = |change: &dyn Fn(&mut Book)| {
             let mut book = lock(&self.flusher.book);
             if book.generation == generation {
@@ -177,37 +183,66 @@ impl<R: Runtime> PartitionLog<R> {
             match segment.sync_indexes().await {
                 // Deleted meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                // The records are durable all the same; recovery begins where it would have begun.
+                Err(error) if is_out_of_files(&error) => return Ok(()),
                 result => result?,
             }
         }
-        match self.store_epochs().await {
-            // The records are durable all the same; recovery begins where it would have begun.
-            Err(error) if is_full(&error) => return Ok(()),
+        match epochs_stored {
+            Err(error) if passes_by(&error) => return Ok(()),
             stored => stored?,
         }
         publish(&|book| book.recovery_point = book.recovery_point.max(target));
         Ok(())
     }
 
-    /// Makes all durable that a segment must not stand behind when it is found, unless a start would know the hole: called
-    /// before a segment is made. A failure is sticky, as that of any sync.
+    /// Makes all durable without which a new segment must not be found, called before it is made: the records before it,
+    /// unless a start would know the hole, and the name of a first segment, for a log without it would seem to begin with the
+    /// second. A failure is sticky, as that of any sync.
     pub(super) async fn flush_before_roll(&self) -> io::Result<()> {
-        if self.has_stored_recovery_point() {
-            return Ok(());
+        let flushed = if !self.has_stored_recovery_point() {
+            self.flush_once(Extent::All).await
+        } else if self.segments.load().len() == 1 {
+            // One at a time: who finds no dirty name believes that all are durable, not that somebody is about it.
+            let _turn = self.flusher.turn.lock().await;
+            self.sync_names().await
+        } else {
+            Ok(())
+        };
+        match flushed {
+            Err(error) if !is_out_of_files(&error) => {
+                Err(io::Error::other(self.failed("sync", &self.path(), error)))
+            }
+            flushed => flushed,
         }
-        let flushed = self.flush_once(Extent::All).await;
-        flushed.map_err(|error| io::Error::other(self.failed("sync", &self.path(), error)))
     }
 
+    /// Brings the recovery point to the log end, with all that it speaks for: after a start that had to recover.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] when the disk fails.
+    pub(super) async fn settle(self: &Arc<Self>) -> Result<(), Fault> {
+        self.detached("log settle", |log| async move {
+            let flushed = log.flush_once(Extent::All).await;
+            flushed.map_err(|error| log.failed("sync", &log.path(), error))
+        })
+        .await
+    }
+
+    /// For whoever has the flusher's turn.
     async fn sync_names(&self) -> io::Result<()> {
         let path = self.path();
-        if self.flusher.are_names_dirty.swap(false, Ordering::SeqCst) {
-            self.runtime.disk().sync_directory(&path).await?;
-        }
-        if self.flusher.is_home_dirty.swap(false, Ordering::SeqCst) {
-            self.runtime.disk().sync_directory(&checkpoint::parent(&path)).await?;
-        }
-        Ok(())
+        let sync = async |is_dirty: &AtomicBool, path: &Path| {
+            if is_dirty.swap(false, Ordering::SeqCst) {
+                self.runtime.disk().sync_directory(path).await?;
+            }
+            io::Result::Ok(())
+        };
+        let home = checkpoint::parent(&path);
+        let own = sync(&self.flusher.are_names_dirty, &path);
+        let (own, home) = future::join(own, sync(&self.flusher.is_home_dirty, &home)).await;
+        own.and(home)
     }
 
     /// Brings `leader-epoch-checkpoint` up to date: epochs that begin below the recovery point are never looked for again.

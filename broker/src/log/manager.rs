@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use super::checkpoint::{self, HIGH_WATERMARKS, LOG_STARTS, Offsets, RECOVERY_POINTS};
 use super::partition_log::lock;
 use super::{Fault, LogDirectory, OpenOptions, PartitionLog, Settings, directory, file_names};
-use crate::environment::{Disk, Instant, Runtime};
+use crate::environment::{Disk, Instant, OUT_OF_FILES, Runtime};
 use crate::model::{
     BrokerEpoch, DirectoryId, Offset, Timestamp, TopicId, TopicName, TopicPartition,
 };
@@ -107,6 +107,10 @@ impl<R: Runtime> LogManager<R> {
         for (directory, reason) in loaded.failures {
             manager.directory_failed(directory, &reason);
         }
+        if loaded.is_checkpoint_ahead {
+            // Before anything is appended: it would be said to be durable.
+            manager.checkpoint_recovery_points().await;
+        }
         Arc::new(manager)
     }
 
@@ -168,7 +172,7 @@ impl<R: Runtime> LogManager<R> {
         let opened =
             PartitionLog::open(self.runtime.clone(), path, partition.clone(), settings, options);
         let (log, _) = opened.await.inspect_err(|fault| {
-            self.directory_failed(home.id(), &fault.to_string());
+            self.home_failed(home.id(), fault);
         })?;
         let held = Held { log: Arc::clone(&log), directory: home };
         lock(&self.logs).insert(partition.clone(), held);
@@ -210,8 +214,7 @@ impl<R: Runtime> LogManager<R> {
             let held = lock(&self.logs).remove(partition);
             let Some(Held { log, directory }) = held else { continue };
             let result = self.rename(partition, &log, fate).await;
-            result
-                .inspect_err(|fault| self.directory_failed(directory.id(), &fault.to_string()))?;
+            result.inspect_err(|fault| self.home_failed(directory.id(), fault))?;
         }
         // What the checkpoints say of a log that is gone would be believed of one made again under its name.
         for name in [RECOVERY_POINTS, LOG_STARTS, HIGH_WATERMARKS] {
@@ -282,10 +285,19 @@ impl<R: Runtime> LogManager<R> {
         Ok(())
     }
 
-    /// Takes the directory of a partition's log out of use, because of what happened to that log.
+    /// Takes the directory of a partition's log out of use, because of what happened to that log: unless it was only that
+    /// no file descriptor was left.
     pub fn log_failed(&self, partition: &TopicPartition, fault: &Fault) {
         let directory = lock(&self.logs).get(partition).map(|held| held.directory.id());
         if let Some(directory) = directory {
+            self.home_failed(directory, fault);
+        }
+    }
+
+    fn home_failed(&self, directory: DirectoryId, fault: &Fault) {
+        if fault.is_out_of_files() {
+            tracing::error!(%fault, advice = OUT_OF_FILES, "no file descriptor is left");
+        } else {
             self.directory_failed(directory, &fault.to_string());
         }
     }
@@ -355,6 +367,25 @@ impl<R: Runtime> LogManager<R> {
         }
     }
 
+    /// After a start that had to recover: makes durable what was recovered and writes it down, so that the next start after
+    /// the next crash does not read the same again.
+    pub async fn settle_recovered(&self) {
+        let logs = self.logs();
+        let unsettled: Vec<_> =
+            logs.iter().filter(|(log, _)| log.recovery_point() < log.log_end_offset()).collect();
+        for some in unsettled.chunks(CLOSING) {
+            let settled = join_all(some.iter().map(|(log, _)| log.settle())).await;
+            for ((log, _), settled) in some.iter().zip(settled) {
+                if let Err(fault) = settled {
+                    self.log_failed(log.topic_partition(), &fault);
+                }
+            }
+        }
+        if !unsettled.is_empty() {
+            self.checkpoint_recovery_points().await;
+        }
+    }
+
     /// Writes `log-start-offset-checkpoint` in each directory.
     pub async fn checkpoint_log_starts(&self) {
         self.checkpoint(LOG_STARTS).await;
@@ -374,13 +405,10 @@ impl<R: Runtime> LogManager<R> {
                 Ok(()) if name == RECOVERY_POINTS => self.recovery_points_stored(&offsets),
                 Ok(()) => {}
                 // It stays as it was, which is safe: the next one is written later.
-                Err(error) if super::append::is_full(&error) => {
-                    tracing::warn!(%error, "a checkpoint is not written: the disk is full");
+                Err(error) if super::append::passes_by(&error) => {
+                    tracing::warn!(path = %path.display(), %error, "a checkpoint is not written");
                 }
-                Err(error) => {
-                    let fault = Fault::of("write", &path)(error);
-                    self.directory_failed(directory.id(), &fault.to_string());
-                }
+                Err(error) => self.home_failed(directory.id(), &Fault::of("write", &path)(error)),
             }
         }
     }

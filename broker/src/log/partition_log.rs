@@ -12,7 +12,7 @@ use super::recovery;
 use super::segment::{Place, Segment};
 use super::transaction_index::AbortedTransaction;
 use super::{Settings, partition_metadata};
-use crate::environment::{Disk, Instant, Runtime};
+use crate::environment::{Disk, Instant, OUT_OF_FILES, Runtime, is_out_of_files};
 use crate::model::{LeaderEpoch, Offset, OffsetAndEpoch, Timestamp, TopicId, TopicPartition};
 
 /// The disk failed under a log. Sticky: the log takes no more writes.
@@ -32,6 +32,12 @@ impl Fault {
     pub(crate) fn of(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self { action, path, source: Arc::new(source) }
+    }
+
+    /// True when there was no file descriptor left, which is no fault of the disk.
+    #[must_use]
+    pub fn is_out_of_files(&self) -> bool {
+        is_out_of_files(&self.source)
     }
 }
 
@@ -157,8 +163,8 @@ impl<R: Runtime> PartitionLog<R> {
             .await
             .map_err(fault("recover the log in"))?;
         let topic_id = partition_metadata::agree(&runtime, &path, options.topic_id).await?;
-        if loaded.is_new {
-            // A log whose first segment a power loss took, but not the second, would seem to begin there.
+        if loaded.is_new && loaded.log_start > Offset::ZERO {
+            // Where it starts must not be forgotten.
             disk.sync_directory(&path).await.map_err(fault("sync"))?;
         }
         let end = loaded.end;
@@ -214,6 +220,7 @@ impl<R: Runtime> PartitionLog<R> {
     /// [`Fault`] when the disk fails or another id is already there.
     pub async fn assign_topic_id(&self, topic_id: TopicId) -> Result<(), Fault> {
         let agreed = partition_metadata::agree(&self.runtime, &self.path(), Some(topic_id)).await?;
+        self.flusher.names_changed();
         *lock(&self.topic_id) = agreed;
         Ok(())
     }
@@ -246,6 +253,18 @@ impl<R: Runtime> PartitionLog<R> {
         let fault = Fault::of(action, path)(error);
         let fault = lock(&self.fault).get_or_insert(fault).clone();
         tracing::error!(partition = %self.partition, %fault, "the disk failed under a log");
+        fault
+    }
+
+    /// What could not be done this time because no file descriptor was left; nothing is sticky about that.
+    pub(super) fn out_of_files(
+        &self,
+        action: &'static str,
+        path: &Path,
+        error: io::Error,
+    ) -> Fault {
+        let fault = Fault::of(action, path)(error);
+        tracing::error!(partition = %self.partition, %fault, advice = OUT_OF_FILES, "no file descriptor is left");
         fault
     }
 

@@ -32,7 +32,8 @@ pub(crate) async fn check<R: Runtime>(
     }
 }
 
-/// Reads the file; writes it when it is missing and the id is known.
+/// Reads the file; writes it when it is missing and the id is known. Its name is synced with the log's first flush: lost before,
+/// it is written again.
 ///
 /// # Errors
 ///
@@ -46,7 +47,7 @@ pub(crate) async fn agree<R: Runtime>(
     let (None, Some(expected)) = (found, expected) else { return Ok(found) };
     let path = directory.join(file_names::PARTITION_METADATA);
     let text = format!("version: 0\ntopic_id: {expected}");
-    let written = checkpoint::replace_file(runtime, &path, text.as_bytes()).await;
+    let written = checkpoint::replace_unsynced(runtime, &path, text.as_bytes()).await;
     written.map_err(Fault::of("write", &path))?;
     Ok(Some(expected))
 }

@@ -10,7 +10,7 @@ use super::segment::{Lookup, Segment};
 use super::time_index::Largest;
 use super::transaction_index::{self, AbortedTransaction};
 use super::{Fault, PartitionLog, TimestampOffset, file_names};
-use crate::environment::{File, FileExt, Runtime};
+use crate::environment::{File, FileExt, Runtime, is_out_of_files};
 use crate::model::{ErrorCode, LeaderEpoch, Offset, Timestamp};
 use crate::record::{self, Batch};
 
@@ -200,6 +200,9 @@ impl<R: Runtime> PartitionLog<R> {
         if error.kind() == io::ErrorKind::UnexpectedEof {
             // Cut under the reader: what it wanted is gone.
             return ReadError::Corrupt("the file ends before the batch does".into());
+        }
+        if is_out_of_files(&error) {
+            return ReadError::Fault(self.out_of_files("read", &self.path(), error));
         }
         ReadError::Fault(self.failed("read", &self.path(), error))
     }

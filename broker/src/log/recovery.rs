@@ -2,7 +2,7 @@
 //! batches is built again.
 //!
 //! After a clean stop everything is believed that looks whole. Otherwise, from the segment on that holds the last record
-//! below the recovery point, every batch is read and its checksum compared. The log ends before the first batch that is cut,
+//! below the recovery point, every batch is looked at, and at or above that point its checksum is compared. The log ends before the first batch that is cut,
 //! damaged, out of order, or of an older epoch than the one before: bytes that were cut off once may be back after a
 //! power loss.
 //!
@@ -314,8 +314,13 @@ impl<R: Runtime> Load<R> {
                 && header.last_offset().distance_from(at.base) <= i64::from(i32::MAX)
                 && (is_dirty || next.is_none_or(|next| header.last_offset() < next))
                 && batch_epoch.is_none_or(|new| self.epoch.is_none_or(|old| old <= new));
+            // What was synced is what was written. If the disk has spoiled it since, that is for whoever reads it, as in every
+            // other segment: nothing behind it is cut for that.
+            let was_synced =
+                self.recovery_point.is_some_and(|point| header.last_offset() < point) && is_dirty;
             if !is_in_order
-                || !scan::has_right_checksum(file, position, &header, &mut buffer).await?
+                || !(was_synced
+                    || scan::has_right_checksum(file, position, &header, &mut buffer).await?)
             {
                 tracing::warn!(path = %at.file(LOG).display(), position, is_in_order, "recovery stops at a bad batch");
                 break;

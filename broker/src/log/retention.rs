@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::MutexGuard;
 
-use super::append::is_full;
+use super::append::passes_by;
 use super::partition_log::{Writer, lock};
 use super::segment::Segment;
 use super::{Fault, PartitionLog, ReadError, file_names, recovery};
@@ -77,7 +77,7 @@ impl<R: Runtime> PartitionLog<R> {
             let mut gone = Vec::new();
             match log.apply_retention(&mut writer, now, &mut gone).await {
                 // Nothing could be rolled; the next round tries again.
-                Err(error) if is_full(&error) => {}
+                Err(error) if passes_by(&error) => {}
                 result => result.map_err(fail)?,
             }
             log.dispose(writer, &gone).await.map_err(fail)?;

@@ -20,6 +20,9 @@ const SOON: Duration = Duration::from_millis(10);
 /// Between attempts to register.
 const RETRY: Duration = Duration::from_millis(5);
 
+/// Between heartbeats of a start: clients wait for its end.
+const AT_START: Duration = Duration::from_millis(1);
+
 /// What this broker says about itself.
 #[derive(Clone)]
 pub(super) struct Identity {
@@ -130,7 +133,7 @@ impl<R: Runtime> Lifecycle<R> {
                 info!(node = %self.identity.node, %epoch, "broker is unfenced");
                 return Ok(());
             }
-            self.runtime.sleep(SOON).await;
+            self.runtime.sleep(AT_START).await;
         }
     }
 

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures_util::future;
 use tracing::{error, info};
 
 use crate::api::{ProducerIds, Services, TopicCreation};
@@ -187,8 +188,12 @@ impl<R: Runtime> Node<R> {
         };
         let limit = config.lifecycle.initial_registration_timeout;
         let own = controller_registration(&config, &lifecycle.identity, &addresses);
-        lifecycle.register_controller(own, limit).await?;
-        let epoch = lifecycle.register(limit).await?;
+        // Side by side: both records are made durable with one sync.
+        let controller_registered = lifecycle.register_controller(own, limit);
+        let (registered, epoch) =
+            future::join(controller_registered, lifecycle.register(limit)).await;
+        registered?;
+        let epoch = epoch?;
         lifecycle.until_unfenced(epoch).await?;
         runtime.spawn("broker heartbeats", lifecycle.run(epoch, background.stop()));
         spawn_housekeeping(&runtime, &config, &logs, &replicas, &background, &halt);
@@ -474,6 +479,8 @@ fn spawn_housekeeping<R: Runtime>(
     };
     let work = housekeeping::run(runtime.clone(), Arc::clone(logs), intervals, background.stop());
     runtime.spawn("housekeeping", work);
+    let recovered = Arc::clone(logs);
+    runtime.spawn("recovered logs", async move { recovered.settle_recovered().await });
     let watch =
         watch_disks(Arc::clone(logs), Arc::clone(replicas), background.stop(), halt.clone());
     runtime.spawn("disk watch", watch);

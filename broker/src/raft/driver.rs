@@ -2,6 +2,7 @@ use std::future::{Future, pending};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -15,8 +16,8 @@ use super::quorum::{NotLeader, Quorum, Settings};
 use super::ready::{EpochStart, Ready};
 use super::snapshots::{self, METADATA_LOG, Snapshot};
 use super::voters::{VoterHistory, VoterSet};
-use crate::environment::{Disk, Runtime, Stop, select};
-use crate::log::{self, Fault, OpenOptions, Origin, PartitionLog};
+use crate::environment::{Disk, OUT_OF_FILES, Runtime, Stop, is_out_of_files, select};
+use crate::log::{self, AppendError, Fault, OpenOptions, Origin, PartitionLog};
 use crate::model::{LeaderEpoch, Offset, OffsetAndEpoch, TopicId, TopicPartition};
 use crate::record::{HEADER_BYTES, split_all};
 
@@ -28,6 +29,9 @@ const COMMANDS_AT_ONCE: usize = 256;
 
 /// How many bytes the start reads from the log at once, at least.
 const LOAD_BYTES: u64 = 4 << 20;
+
+/// How long what must be written waits when no file descriptor is left, before it tries again.
+const DESCRIPTOR_WAIT: Duration = Duration::from_millis(100);
 
 /// What a node says about its part in the metadata quorum.
 #[derive(Clone, Debug)]
@@ -105,8 +109,10 @@ struct Loaded<R: Runtime> {
 async fn load<R: Runtime>(runtime: &R, options: &Options) -> Result<Loaded<R>, Error> {
     let disk = runtime.disk();
     let directory = options.log_directory.join(METADATA_LOG);
-    disk.create_directory(&directory).await?;
-    disk.sync_directory(&options.log_directory).await?;
+    if !snapshots::is_formatted(disk, &options.log_directory).await? {
+        disk.create_directory(&directory).await?;
+        disk.sync_directory(&options.log_directory).await?;
+    }
     snapshots::remove_leftovers(disk, &directory).await?;
     let newest = snapshots::read_newest(disk, &directory).await?;
     let ids = snapshots::list_snapshots(disk, &directory).await?;
@@ -346,9 +352,14 @@ impl<R: Runtime> Driver<R> {
 
     /// Writes a batch where the machine made room for it.
     async fn write(&self, batch: bytes::Bytes, place: OffsetAndEpoch) -> Result<(), Error> {
-        let now = self.runtime.wall_clock();
-        let appended =
-            self.shared.log.append_as_leader(batch, Origin::Raft, place.epoch, now).await?;
+        let appended = loop {
+            let (batch, now) = (batch.clone(), self.runtime.wall_clock());
+            match self.shared.log.append_as_leader(batch, Origin::Raft, place.epoch, now).await {
+                // The machine has made room for it already: it must be written, later then.
+                Err(AppendError::OutOfFiles(_)) => self.runtime.sleep(DESCRIPTOR_WAIT).await,
+                appended => break appended?,
+            }
+        };
         assert!(
             appended.first == place.offset,
             "the metadata log appended at {} instead of {}",
@@ -364,7 +375,15 @@ impl<R: Runtime> Driver<R> {
                 Ready::Persist(state) => {
                     let (disk, directory) = (self.runtime.disk(), &self.shared.directory);
                     let version = self.quorum.history().kraft_version();
-                    state.store(disk, directory, version, self.quorum.voters()).await?;
+                    while let Err(error) =
+                        state.store(disk, directory, version, self.quorum.voters()).await
+                    {
+                        if !is_out_of_files(&error) {
+                            return Err(error.into());
+                        }
+                        tracing::error!(%error, advice = OUT_OF_FILES, "quorum-state must wait");
+                        self.runtime.sleep(DESCRIPTOR_WAIT).await;
+                    }
                 }
                 Ready::AppendEpochStart(start) => self.append_epoch_start(&start).await?,
                 Ready::Truncate(end) => {

@@ -2,6 +2,7 @@ use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use futures_util::future;
 
 use super::batches;
 use super::error::Error;
@@ -307,7 +308,6 @@ pub async fn format<D: Disk>(
     }
     let directory = log_directory.join(METADATA_LOG);
     disk.create_directory(&directory).await?;
-    disk.sync_directory(log_directory).await?;
     let snapshot = Snapshot {
         id: OffsetAndEpoch::default(),
         last_contained_log_timestamp: now,
@@ -315,7 +315,10 @@ pub async fn format<D: Disk>(
         voters: Some(voters),
         records,
     };
-    snapshot.write(disk, &directory, now).await
+    let written = snapshot.write(disk, &directory, now);
+    let (written, synced) = future::join(written, disk.sync_directory(log_directory)).await;
+    synced?;
+    written
 }
 
 /// The records of `bootstrap.checkpoint` in `log_directory`, where older Kafkas leave what a cluster begins with.

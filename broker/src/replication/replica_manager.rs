@@ -1,5 +1,5 @@
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use tracing::{error, warn};
@@ -22,6 +22,9 @@ pub struct ReplicaManager<R: Runtime> {
     logs: Arc<LogManager<R>>,
     settings: Box<dyn SettingsOf>,
     hosted: ArcSwap<Hosted<R>>,
+    /// Topics with a replica that could not be opened because no file descriptor was left: tried again with the next
+    /// change of metadata.
+    unopened: Mutex<BTreeSet<TopicId>>,
 }
 
 /// Immutable; replaced as a whole when topics come or go.
@@ -46,7 +49,8 @@ impl<R: Runtime> ReplicaManager<R> {
             by_name: BTreeMap::new(),
             by_id: BTreeMap::new(),
         };
-        Self { node, logs, settings, hosted: ArcSwap::from_pointee(hosted) }
+        let hosted = ArcSwap::from_pointee(hosted);
+        Self { node, logs, settings, hosted, unopened: Mutex::default() }
     }
 
     /// The logs below.
@@ -98,10 +102,11 @@ impl<R: Runtime> ReplicaManager<R> {
 
     /// Follows the cluster: makes, changes and deletes replicas.
     pub async fn apply(&self, image: &MetadataImage, changes: &MetadataChanges) {
-        if changes.topics.is_empty() {
+        if changes.topics.is_empty() && self.lock_unopened().is_empty() {
             return;
         }
         let current = self.hosted.load_full();
+        let unopened = std::mem::take(&mut *self.lock_unopened());
         let mut by_name = current.by_name.clone();
         let mut by_id = current.by_id.clone();
         // Deletions first: a topic made anew has the name, and so the directories, of the one that goes.
@@ -123,7 +128,20 @@ impl<R: Runtime> ReplicaManager<R> {
                 }
             }
         }
+        for id in unopened.into_iter().filter(|id| !changes.topics.contains_key(id)) {
+            let Some(topic) = image.topics().by_id(id) else { continue };
+            let before = by_id.remove(&id);
+            let hosted = Arc::new(self.follow_topic(image, topic, before.as_deref()).await);
+            if !hosted.partitions.is_empty() {
+                by_name.insert(hosted.name.clone(), Arc::clone(&hosted));
+                by_id.insert(id, hosted);
+            }
+        }
         self.hosted.store(Arc::new(Hosted { image: image.clone(), by_name, by_id }));
+    }
+
+    fn lock_unopened(&self) -> MutexGuard<'_, BTreeSet<TopicId>> {
+        self.unopened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives every log the settings that hold now: after a change of configuration.
@@ -165,6 +183,9 @@ impl<R: Runtime> ReplicaManager<R> {
     /// The disk failed under a partition: its whole directory goes offline.
     pub fn handle_fault(&self, partition: &TopicPartition, fault: &Fault) {
         self.logs.log_failed(partition, fault);
+        if fault.is_out_of_files() {
+            return;
+        }
         self.take_offline(std::slice::from_ref(partition));
     }
 
@@ -272,6 +293,9 @@ impl<R: Runtime> ReplicaManager<R> {
                 Some(Arc::new(made))
             }
             Err(failure) => {
+                if matches!(&failure, ManagerError::Fault(fault) if fault.is_out_of_files()) {
+                    self.lock_unopened().insert(topic.id);
+                }
                 error!(partition = %topic_partition, %failure, "a replica could not be opened");
                 None
             }

@@ -27,6 +27,9 @@ use crate::machine::MachineId;
 use crate::random::Random;
 use crate::timeline::Timeline;
 
+/// What the kernel says when a process has too many files open.
+const EMFILE: i32 = 24;
+
 /// How healthy a disk is. The default is a healthy one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DiskFaults {
@@ -52,6 +55,8 @@ pub struct DiskFaults {
     pub sync_error: f64,
     /// How often a sync says that it is done, and has done nothing.
     pub lying_sync: f64,
+    /// How often a file cannot be opened because the process has no descriptor left.
+    pub no_descriptor: f64,
     /// How often one bit is wrong in what a read gives.
     pub read_bit_flip: f64,
     /// How often one sector of a sync lands on the place of another.
@@ -72,6 +77,7 @@ impl Default for DiskFaults {
             write_error: 0.0,
             sync_error: 0.0,
             lying_sync: 0.0,
+            no_descriptor: 0.0,
             read_bit_flip: 0.0,
             misdirected_write: 0.0,
         }
@@ -278,7 +284,15 @@ impl Disk for SimDisk {
 
     async fn open(&self, path: &Path, mode: OpenMode) -> io::Result<SimFile> {
         self.delay().await;
-        let opened = self.state().open(path, mode);
+        let is_starved = {
+            let State { faults, random, .. } = &mut *self.state();
+            random.chance(faults.no_descriptor)
+        };
+        let opened = if is_starved {
+            Err(io::Error::from_raw_os_error(EMFILE))
+        } else {
+            self.state().open(path, mode)
+        };
         let file = opened.as_ref().map_or(0, |node| node.0);
         let node = self.record(DiskOperation::Open, (file, 0, 0), opened)?;
         self.tell_name(file, path);

@@ -53,6 +53,22 @@ impl TokioRuntime {
     }
 }
 
+/// Allows this process as many open files as it may have at all; says how many. Each segment takes one, each connection
+/// another, and the soft limit of most systems, 1024, is soon reached.
+///
+/// # Errors
+///
+/// The system's.
+pub fn raise_file_limit() -> io::Result<Option<u64>> {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        limit.current = limit.maximum;
+        setrlimit(Resource::Nofile, limit)?;
+    }
+    Ok(limit.current)
+}
+
 impl Default for TokioRuntime {
     fn default() -> Self {
         Self::new()

@@ -27,6 +27,8 @@ pub(super) struct Loaded<R: Runtime> {
     pub(super) doomed: Vec<(Instant, PathBuf)>,
     pub(super) failures: Vec<(DirectoryId, String)>,
     pub(super) previous_broker_epoch: Option<BrokerEpoch>,
+    /// A checkpointed recovery point is above what its log has, or of a log that is not there.
+    pub(super) is_checkpoint_ahead: bool,
 }
 
 /// What a directory holds, before its logs are opened.
@@ -51,6 +53,7 @@ pub(super) async fn all<R: Runtime>(
         doomed: Vec::new(),
         failures: Vec::new(),
         previous_broker_epoch: None,
+        is_checkpoint_ahead: false,
     };
     let mut epochs = Vec::new();
     for directory in directories {
@@ -65,9 +68,14 @@ pub(super) async fn all<R: Runtime>(
         epochs.push(survey.clean.flatten());
         let now = runtime.now();
         loaded.doomed.extend(survey.deleted.iter().map(|path| (now, path.clone())));
-        for result in open_logs(runtime, directory, survey, threads, &settings).await {
+        let survey = Arc::new(survey);
+        for result in open_logs(runtime, directory, &survey, threads, &settings).await {
             loaded.take(directory, result);
         }
+        loaded.is_checkpoint_ahead |= survey.recovery_points.iter().any(|(partition, point)| {
+            let held = loaded.logs.get(partition);
+            held.is_none_or(|held| held.log.recovery_point() < *point)
+        });
     }
     // One directory that was not stopped properly is enough to have lost something.
     let first = epochs.first().copied().flatten();
@@ -127,13 +135,12 @@ async fn survey<R: Runtime>(runtime: &R, directory: &LogDirectory<R>) -> io::Res
 async fn open_logs<R: Runtime>(
     runtime: &R,
     directory: &Arc<LogDirectory<R>>,
-    survey: Survey,
+    survey: &Arc<Survey>,
     threads: usize,
     settings: &SettingsOf,
 ) -> Vec<Result<Arc<PartitionLog<R>>, Fault>> {
     let partitions: VecDeque<TopicPartition> = survey.partitions.iter().cloned().collect();
     let queue = Arc::new(Mutex::new(partitions));
-    let survey = Arc::new(survey);
     let mut workers = Vec::new();
     for _ in 0..threads.max(1) {
         let (sender, receiver) = oneshot::channel();
@@ -141,7 +148,7 @@ async fn open_logs<R: Runtime>(
             runtime: runtime.clone(),
             directory: Arc::clone(directory),
             queue: Arc::clone(&queue),
-            survey: Arc::clone(&survey),
+            survey: Arc::clone(survey),
             settings: Arc::clone(settings),
         };
         runtime.spawn("log recovery", async move {

@@ -70,6 +70,41 @@ async fn a_new_log_is_soon_in_the_checkpoint_of_recovery_points() {
 }
 
 #[tokio::test]
+async fn what_was_recovered_is_not_recovered_again() {
+    let runtime = TokioRuntime::new();
+    let home = Directory::new(&runtime);
+    let manager = start(&runtime, &home, 1).await;
+    fill(&manager, &partition(0), 3).await;
+    drop(manager);
+    let manager = start(&runtime, &home, 1).await;
+    assert_eq!(manager.log(&partition(0)).unwrap().recovery_point(), Offset::ZERO);
+    manager.settle_recovered().await;
+    drop(manager);
+    let manager = start(&runtime, &home, 1).await;
+    assert_eq!(manager.log(&partition(0)).unwrap().recovery_point(), Offset::new(3));
+}
+
+#[tokio::test]
+async fn a_recovery_point_of_records_that_are_gone_is_not_left_in_the_checkpoint() {
+    let runtime = TokioRuntime::new();
+    let home = Directory::new(&runtime);
+    let manager = start(&runtime, &home, 1).await;
+    for index in 0..2 {
+        fill(&manager, &partition(index), 5).await;
+    }
+    manager.settle_recovered().await;
+    drop(manager);
+    let file = |index: i32| home.0.join(format!("d0/topic-{index}/00000000000000000000.log"));
+    let first = runtime.disk().open(&file(0), crate::environment::OpenMode::ReadWrite).await;
+    crate::environment::File::set_length(&first.unwrap(), 0).await.unwrap();
+    std::fs::remove_dir_all(file(1).parent().unwrap()).unwrap();
+    drop(start(&runtime, &home, 1).await);
+    let path = home.0.join("d0").join(RECOVERY_POINTS);
+    let points = checkpoint::read_offsets(&runtime, &path).await.unwrap();
+    assert_eq!(points, Offsets::from([(partition(0), Offset::ZERO)]));
+}
+
+#[tokio::test]
 async fn a_log_of_another_topic_id_is_not_handed_out() {
     let runtime = TokioRuntime::new();
     let home = Directory::new(&runtime);

@@ -139,6 +139,22 @@ async fn a_hole_stays_where_compaction_makes_them() {
 }
 
 #[tokio::test]
+async fn a_spoiled_batch_below_the_recovery_point_ends_nothing() {
+    let runtime = TokioRuntime::new();
+    let directory = Directory::new(&runtime);
+    let bases = filled(&runtime, &directory).await;
+    let last = bases[bases.len() - 1];
+    // In the value of the first batch of the active segment.
+    let length = batch(&[1000, 1000]).len() as u64;
+    write(&runtime, path(&directory, last, ".log"), length - 4, &[0xff; 2]).await;
+    let (log, _) = open(&runtime, &directory, small(), known(last.plus(2))).await;
+    assert_eq!(log.log_end_offset(), Offset::new(80));
+    drop(log);
+    let (log, _) = open(&runtime, &directory, small(), known(last.plus(1))).await;
+    assert_eq!(log.log_end_offset(), last);
+}
+
+#[tokio::test]
 async fn a_segment_that_was_synced_is_not_given_up_for_one_that_reaches_into_it() {
     let runtime = TokioRuntime::new();
     let directory = Directory::new(&runtime);
