@@ -12,7 +12,8 @@ use super::partition_log::lock;
 use crate::environment::{Disk, Runtime};
 use crate::model::{BrokerEpoch, ClusterId, DirectoryId, NodeId};
 
-const META_PROPERTIES: &str = "meta.properties";
+/// Who a log directory belongs to; the first file in it.
+pub(crate) const META_PROPERTIES: &str = "meta.properties";
 const LOCK: &str = ".lock";
 const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 

@@ -56,6 +56,7 @@ pub mod inspect;
 pub(crate) mod fixture;
 
 pub use append::{AppendError, Appended, Origin, RecordError, Refusal};
+pub(crate) use directory::META_PROPERTIES;
 pub use directory::{DirectoryError, LogDirectory};
 pub use manager::{DirectoryFailure, LogManager, ManagerError};
 pub use partition_log::{

@@ -1,5 +1,6 @@
 //! Log directories at start: who they belong to, and an empty one is formatted by itself.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use super::Error;
 use crate::config::NodeConfig;
 use crate::controller::bootstrap_records;
 use crate::environment::{Disk, Runtime};
-use crate::log::{DirectoryError, LogDirectory};
+use crate::log::{DirectoryError, LogDirectory, META_PROPERTIES};
 use crate::metadata::MetadataVersion;
 use crate::model::{ClusterId, uuid_to_text};
 use crate::raft::{self, Endpoint, ReplicaKey, Voter, VoterSet};
@@ -32,6 +33,8 @@ pub(super) async fn open<R: Runtime>(
     let metadata_path = &config.metadata_log.directory;
     let created = runtime.disk().create_directory(metadata_path).await;
     created.map_err(|source| DirectoryError::Io { path: metadata_path.clone(), source })?;
+    // Before it is opened: even a lock would be a file in somebody else's directory.
+    refuse_foreign(runtime, metadata_path).await?;
     let cluster_id = match LogDirectory::open(
         runtime.clone(),
         metadata_path.clone(),
@@ -41,10 +44,7 @@ pub(super) async fn open<R: Runtime>(
     .await
     {
         Ok(directory) => directory.cluster_id().clone(),
-        Err(DirectoryError::NotFormatted(_)) => {
-            refuse_foreign(runtime, metadata_path).await?;
-            ClusterId::new(uuid_to_text(random_uuid(runtime)))
-        }
+        Err(DirectoryError::NotFormatted(_)) => ClusterId::new(uuid_to_text(random_uuid(runtime))),
         Err(error) => return Err(error.into()),
     };
     let mut directories = Vec::new();
@@ -74,6 +74,7 @@ async fn open_one<R: Runtime>(
     cluster_id: &ClusterId,
     config: &NodeConfig,
 ) -> Result<Arc<LogDirectory<R>>, Error> {
+    refuse_foreign(runtime, path).await?;
     if LogDirectory::format(runtime, path, cluster_id, config.node_id).await? {
         info!(path = %path.display(), %cluster_id, node = %config.node_id, "formatted an empty log directory");
     }
@@ -84,7 +85,14 @@ async fn open_one<R: Runtime>(
 /// An unformatted directory with things in it is somebody else's, unless all there is is what an own format left that lost
 /// power before the end.
 async fn refuse_foreign<R: Runtime>(runtime: &R, path: &Path) -> Result<(), Error> {
-    let entries = runtime.disk().list(path).await?;
+    let entries = match runtime.disk().list(path).await {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(DirectoryError::Io { path: path.to_path_buf(), source }.into()),
+    };
+    if entries.iter().any(|entry| entry.name == META_PROPERTIES) {
+        return Ok(());
+    }
     let is_foreign = |name: &str| !name.starts_with('.') && !OWN_OR_NOBODYS.contains(&name);
     let foreign = entries.iter().find(|entry| is_foreign(&entry.name));
     match foreign {
@@ -137,17 +145,21 @@ mod tests {
     use crate::environment::OpenMode;
     use crate::environment::tokio::TokioRuntime;
 
-    /// Opens a good directory and one that is a file in truth.
+    /// Opens some of: a good directory, one that is a file in truth, somebody else's.
     async fn opened(log_dirs: &[&str]) -> Result<usize, String> {
         let runtime = TokioRuntime::new();
         let home = std::env::temp_dir().join(format!("ottla-storage-{:016x}", runtime.random()));
         runtime.disk().create_directory(&home.join("good")).await.unwrap();
         runtime.disk().open(&home.join("file"), OpenMode::Create).await.unwrap();
+        runtime.disk().create_directory(&home.join("foreign")).await.unwrap();
+        runtime.disk().open(&home.join("foreign/diary"), OpenMode::Create).await.unwrap();
         let place = |name: &&str| home.join(name).display().to_string();
         let paths: Vec<String> = log_dirs.iter().map(place).collect();
         let overrides = [("log.dirs".to_owned(), paths.join(","))];
         let config = NodeConfig::dev(&paths[0], &overrides).unwrap();
         let outcome = open(&runtime, &config).await;
+        let kept = runtime.disk().list(&home.join("foreign")).await.unwrap();
+        assert_eq!(kept.len(), 1, "nothing is left behind there: {kept:?}");
         let removed = std::fs::remove_dir_all(&home);
         removed.unwrap();
         outcome
@@ -159,6 +171,14 @@ mod tests {
     async fn a_directory_that_cannot_be_used_is_named() {
         let error = opened(&["file"]).await.unwrap_err();
         assert!(error.starts_with("cannot use HOME/file"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_directory_of_somebody_else_is_refused_and_left_as_it_is() {
+        let refused =
+            "HOME/foreign is not empty and was not formatted by Kafka or Ottla (found diary)";
+        assert_eq!(opened(&["foreign"]).await.unwrap_err(), refused);
+        assert_eq!(opened(&["good", "foreign"]).await.unwrap_err(), refused);
     }
 
     #[tokio::test]
