@@ -120,6 +120,7 @@ fn verdict(problem: &str) -> &str {
 
 /// Brings the copy up to date. Only what differs is written, so that only that is built again.
 fn copy(root: &Path, tree: &Path, planted: &BTreeMap<PathBuf, String>) -> io::Result<()> {
+    fs::create_dir_all(tree)?;
     for name in COPIED {
         copy_one(root, tree, Path::new(name), planted)?;
     }
