@@ -208,7 +208,9 @@ impl Test {
             0..=13 => self.append().await,
             14 | 15 => self.flush().await,
             16 => self.manager.checkpoint_recovery_points().await,
-            17 => self.manager.checkpoint_log_starts().await,
+            17 => {
+                self.manager.checkpoint_log_starts().await;
+            }
             18 => self.manager.flush_due(Timestamp(self.time)),
             19 => self.truncate().await,
             20 => self.delete().await,
@@ -513,6 +515,63 @@ fn without_a_file_descriptor_the_operation_fails_and_nothing_else() {
             for directory in test.manager.directories() {
                 assert_eq!(directory.offline_reason(), None);
             }
+        });
+        outcome.result.unwrap_or_else(|problem| panic!("seed {seed}: {problem}"));
+    }
+}
+
+#[test]
+fn what_a_failed_sync_left_in_the_cache_is_written_again() {
+    for seed in SEEDS {
+        let outcome = simulate(Settings::new(seed), |world| async move {
+            let mut test = Test::new(world).await;
+            while test.log.log_end_offset() == Offset::ZERO {
+                test.append().await;
+            }
+            let disk = test.world.disk(test.machine);
+            disk.set_faults(|faults| faults.sync_error = 1.0);
+            assert!(test.log.flush(test.log.log_end_offset()).await.is_err());
+            disk.set_faults(|faults| faults.sync_error = 0.0);
+            test.world.crash(test.machine);
+            let (manager, log) = open(&test.world.puppet(test.machine)).await;
+            let end = log.log_end_offset();
+            assert!(end > Offset::ZERO, "the page cache has it");
+            log.flush(end).await.expect("the disk is healthy");
+            drop((manager, log));
+            test.world.power_loss(test.machine);
+            let (_manager, log) = open(&test.world.puppet(test.machine)).await;
+            assert_eq!(log.log_end_offset(), end, "what was flushed is there");
+        });
+        outcome.result.unwrap_or_else(|problem| panic!("seed {seed}: {problem}"));
+    }
+}
+
+#[test]
+fn directory_whose_formatting_was_interrupted_survives_a_power_loss() {
+    for seed in SEEDS {
+        let outcome = simulate(Settings::new(seed), |world| async move {
+            let machine = world.add_machine("a");
+            let path = PathBuf::from("/data");
+            let cluster = ClusterId::from("MkU3OEVBNTcwNTJENDM2Qk");
+            let moment = Duration::from_micros(world.random("moment").between(&(1..9_000)));
+            {
+                let (path, cluster) = (path.clone(), cluster.clone());
+                world.start(machine, move |runtime| {
+                    let (path, cluster) = (path.clone(), cluster.clone());
+                    async move {
+                        let done = LogDirectory::format(&runtime, &path, &cluster, NodeId(1)).await;
+                        done.expect("formatted");
+                    }
+                });
+            }
+            world.sleep(moment).await;
+            world.crash(machine);
+            let runtime = world.puppet(machine);
+            LogDirectory::format(&runtime, &path, &cluster, NodeId(1)).await.expect("formatted");
+            world.power_loss(machine);
+            let runtime = world.puppet(machine);
+            let found = LogDirectory::open(runtime, path, Some(&cluster), NodeId(1)).await;
+            assert!(found.is_ok(), "{:?}", found.err());
         });
         outcome.result.unwrap_or_else(|problem| panic!("seed {seed}: {problem}"));
     }

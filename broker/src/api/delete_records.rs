@@ -1,4 +1,4 @@
-//! DeleteRecords: moves log starts up. Source: KIP-107.
+//! DeleteRecords: moves log starts up, and answers when they are durable. Source: KIP-107.
 
 use kafka_protocol::messages::delete_records_response::{
     DeleteRecordsPartitionResult, DeleteRecordsTopicResult,
@@ -20,28 +20,42 @@ pub(super) async fn handle<R: Runtime>(
     context: &RequestContext<R>,
     request: DeleteRecordsRequest,
 ) -> Outcome<DeleteRecordsResponse> {
-    let mut topics = Vec::with_capacity(request.topics.len());
+    let mut results = Vec::with_capacity(request.topics.len());
+    let mut has_moved = false;
     for topic in request.topics {
         let name = topic_name(&topic.name);
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for asked in topic.partitions {
-            let (code, low_watermark) =
-                match delete(context, &name, asked.partition_index, asked.offset).await {
-                    Ok(start) => (ErrorCode::None, start.value()),
-                    Err(code) => (code, -1),
-                };
-            partitions.push(
-                DeleteRecordsPartitionResult::default()
-                    .with_partition_index(asked.partition_index)
-                    .with_low_watermark(low_watermark)
-                    .with_error_code(code.code()),
-            );
+            let deleted = delete(context, &name, asked.partition_index, asked.offset).await;
+            has_moved |= deleted.is_ok();
+            partitions.push((asked.partition_index, deleted));
         }
-        topics.push(
-            DeleteRecordsTopicResult::default().with_name(topic.name).with_partitions(partitions),
-        );
+        results.push((topic.name, partitions));
     }
-    Outcome::Now(DeleteRecordsResponse::default().with_topics(topics))
+    // Kafka writes them down within a minute, and a crash before brings the records back.
+    let is_durable = !has_moved || context.services.replicas.logs().checkpoint_log_starts().await;
+    let topics = results.into_iter().map(|(name, partitions)| {
+        let partitions =
+            partitions.into_iter().map(|(index, deleted)| result(index, deleted, is_durable));
+        DeleteRecordsTopicResult::default().with_name(name).with_partitions(partitions.collect())
+    });
+    Outcome::Now(DeleteRecordsResponse::default().with_topics(topics.collect()))
+}
+
+fn result(
+    index: i32,
+    deleted: Result<Offset, ErrorCode>,
+    is_durable: bool,
+) -> DeleteRecordsPartitionResult {
+    let (code, low_watermark) = match deleted {
+        Ok(start) if is_durable => (ErrorCode::None, start.value()),
+        Ok(_) => (ErrorCode::KafkaStorageError, -1),
+        Err(code) => (code, -1),
+    };
+    DeleteRecordsPartitionResult::default()
+        .with_partition_index(index)
+        .with_low_watermark(low_watermark)
+        .with_error_code(code.code())
 }
 
 async fn delete<R: Runtime>(

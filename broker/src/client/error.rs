@@ -234,6 +234,8 @@ impl Error {
                     | ErrorCode::UnknownServerError
                     | ErrorCode::NetworkException
                     | ErrorCode::NotLeaderOrFollower
+                    // A sync that failed: the record may be in the log, and come back with it.
+                    | ErrorCode::KafkaStorageError
             ),
             Self::Unreachable { .. }
             | Self::Busy { .. }

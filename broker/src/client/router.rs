@@ -5,6 +5,7 @@ use std::time::Duration;
 use kafka_protocol::messages::find_coordinator_request::FindCoordinatorRequest;
 use kafka_protocol::messages::metadata_request::MetadataRequest;
 use kafka_protocol::protocol::Request;
+use tokio::sync::oneshot;
 
 use super::cluster::{Cluster, MissingTopic, Topic, node, request};
 use super::connection::{Connection, ConnectionSettings};
@@ -404,7 +405,22 @@ impl<R: Runtime> Client<R> {
         (!connection.is_closed()).then_some(connection)
     }
 
+    /// Dials in a task of its own: a caller that is not polled any more for a while, such as a fetch of a consumer that joins
+    /// its group, must not keep the slot from others, who may be what it waits for.
     async fn connect(&self, endpoint: Endpoint, lane: Lane) -> Result<Connection<R>, Error> {
+        if let Some(open) = self.open_already(&endpoint, lane) {
+            return Ok(open);
+        }
+        let (sender, receiver) = oneshot::channel();
+        let client = self.clone();
+        self.0.runtime.spawn("client-connect", async move {
+            // Fails only when the caller has gone; the connection is there for the next one.
+            let _ = sender.send(client.dial(endpoint, lane).await);
+        });
+        receiver.await.unwrap_or(Err(Error::Closed))
+    }
+
+    async fn dial(&self, endpoint: Endpoint, lane: Lane) -> Result<Connection<R>, Error> {
         let slot = {
             let mut connections = lock(&self.0.connections);
             Arc::clone(connections.entry((lane, endpoint.clone())).or_default())
@@ -448,4 +464,32 @@ pub(super) fn refusal(name: &TopicName, refused: &[(TopicName, ErrorCode)]) -> E
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future as _;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use super::*;
+    use crate::environment::tokio::TokioRuntime;
+    use crate::environment::{Listener as _, timeout};
+
+    #[tokio::test]
+    async fn caller_that_is_not_polled_keeps_nobody_from_connecting() {
+        let runtime = TokioRuntime::new();
+        let listener = runtime.listen(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let broker = Endpoint::new("127.0.0.1", listener.local_address().port());
+        // It accepts, and never says a word.
+        let settings =
+            Settings { request_timeout: Duration::from_millis(50), ..Settings::new(vec![broker]) };
+        let client = Client::new(runtime.clone(), settings);
+        let mut forgotten = pin!(client.any(Lane::Admin));
+        let first = forgotten.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(first.is_pending());
+        let other = timeout(&runtime, Duration::from_secs(20), client.any(Lane::Admin)).await;
+        assert!(matches!(other, Ok(Err(Error::NoBroker { .. }))), "{other:?}");
+        drop(listener);
+    }
 }

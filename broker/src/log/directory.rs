@@ -85,7 +85,18 @@ impl<R: Runtime> LogDirectory<R> {
         let created = runtime.disk().create_directory(path).await;
         created.map_err(DirectoryError::io(path))?;
         match read_properties(runtime, path, Some(cluster_id), node_id).await {
-            Ok(_) => Ok(false),
+            Ok(_) => {
+                // Whoever formatted it may have been killed before it was durable under its name.
+                for place in [path.to_path_buf(), checkpoint::parent(path)] {
+                    let synced = runtime.disk().sync_directory(&place).await;
+                    let is_forbidden =
+                        matches!(&synced, Err(e) if e.kind() == io::ErrorKind::PermissionDenied);
+                    if !is_forbidden {
+                        synced.map_err(DirectoryError::io(&place))?;
+                    }
+                }
+                Ok(false)
+            }
             Err(DirectoryError::NotFormatted(_)) => {
                 let directory_id = random_id(runtime);
                 let cluster_id = cluster_id.clone();

@@ -386,9 +386,9 @@ impl<R: Runtime> LogManager<R> {
         }
     }
 
-    /// Writes `log-start-offset-checkpoint` in each directory.
-    pub async fn checkpoint_log_starts(&self) {
-        self.checkpoint(LOG_STARTS).await;
+    /// Writes `log-start-offset-checkpoint` in each directory. False when one could not be written.
+    pub async fn checkpoint_log_starts(&self) -> bool {
+        self.checkpoint(LOG_STARTS).await
     }
 
     /// Writes `replication-offset-checkpoint` in each directory.
@@ -396,7 +396,8 @@ impl<R: Runtime> LogManager<R> {
         self.checkpoint(HIGH_WATERMARKS).await;
     }
 
-    async fn checkpoint(&self, name: &'static str) {
+    async fn checkpoint(&self, name: &'static str) -> bool {
+        let mut is_written = true;
         for directory in self.directories.iter().filter(|directory| directory.is_online()) {
             let _turn = directory.checkpoints.lock().await;
             let offsets = self.offsets(directory, name);
@@ -406,11 +407,16 @@ impl<R: Runtime> LogManager<R> {
                 Ok(()) => {}
                 // It stays as it was, which is safe: the next one is written later.
                 Err(error) if super::append::passes_by(&error) => {
+                    is_written = false;
                     tracing::warn!(path = %path.display(), %error, "a checkpoint is not written");
                 }
-                Err(error) => self.home_failed(directory.id(), &Fault::of("write", &path)(error)),
+                Err(error) => {
+                    is_written = false;
+                    self.home_failed(directory.id(), &Fault::of("write", &path)(error));
+                }
             }
         }
+        is_written
     }
 
     fn recovery_points_stored(&self, offsets: &Offsets) {
@@ -426,8 +432,8 @@ impl<R: Runtime> LogManager<R> {
         let offset = |log: &PartitionLog<R>| match name {
             RECOVERY_POINTS => Some(log.recovery_point()),
             HIGH_WATERMARKS => Some(log.high_watermark()),
-            // Where the first segment begins needs no telling.
-            _ => Some(log.log_start_offset()).filter(|start| log.first_base() < *start),
+            // Also where the first segment begins just there: one before it that was removed may be back after a power loss.
+            _ => Some(log.log_start_offset()).filter(|start| *start > Offset::ZERO),
         };
         here.filter_map(|(partition, held)| Some((partition.clone(), offset(&held.log)?))).collect()
     }

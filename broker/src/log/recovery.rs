@@ -283,7 +283,7 @@ impl<R: Runtime> Load<R> {
         }
     }
 
-    /// Reads every batch up to the first bad one; in what was synced, also up to the first that reaches into the segment at
+    /// Reads every batch up to the first bad one, and writes those again that may not be on the disk; in what was synced, also up to the first that reaches into the segment at
     /// `next`, which was synced too and stands. Only the epochs of segments that are not believed are learned from them: what the file
     /// says of the others stands.
     async fn check_batches(
@@ -324,6 +324,9 @@ impl<R: Runtime> Load<R> {
             {
                 tracing::warn!(path = %at.file(LOG).display(), position, is_in_order, "recovery stops at a bad batch");
                 break;
+            }
+            if is_dirty && !was_synced {
+                scan::write_again(file, position, &header, &mut buffer).await?;
             }
             self.epoch = batch_epoch.or(self.epoch);
             if learns_epochs {

@@ -146,6 +146,30 @@ pub(crate) async fn has_right_checksum<F: File>(
     Ok(crc == header.crc)
 }
 
+/// Writes the batch at `position` again, byte by byte as it is. When a sync has failed Linux takes the pages for written
+/// although they are not on the disk, and another sync says that all is well; only pages that are written to again are
+/// tried again.
+pub(crate) async fn write_again<F: File>(
+    file: &F,
+    position: u64,
+    header: &Header,
+    buffer: &mut Vec<u8>,
+) -> io::Result<()> {
+    buffer.resize(CHECK_BYTES, 0);
+    let end = position + header.size_bytes() as u64;
+    let mut at = position;
+    while at < end {
+        let length = usize::try_from(end - at).unwrap_or(usize::MAX).min(CHECK_BYTES);
+        let Some(piece) = buffer.get_mut(..length) else { return Ok(()) };
+        if file.read_full_at(piece, at).await? < length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        file.write_all_at(&[io::IoSlice::new(piece)], at).await?;
+        at += length as u64;
+    }
+    Ok(())
+}
+
 /// What the producer state must know of the batch at `position`; `None` when it has no producer.
 pub(crate) async fn producer_batch<F: File>(
     file: &F,

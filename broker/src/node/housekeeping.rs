@@ -80,7 +80,9 @@ async fn do_chore<R: Runtime>(runtime: &R, logs: &LogManager<R>, chore: Chore) {
             logs.checkpoint_new_recovery_points().await;
         }
         Chore::RecoveryPoints => logs.checkpoint_recovery_points().await,
-        Chore::LogStarts => logs.checkpoint_log_starts().await,
+        Chore::LogStarts => {
+            logs.checkpoint_log_starts().await;
+        }
         Chore::HighWatermarks => logs.checkpoint_high_watermarks().await,
         Chore::Retention => {
             let deleted = logs.apply_retention(runtime.wall_clock()).await;
