@@ -11,6 +11,7 @@ use ottla::replication::ReplicaManager;
 use crate::events::{Probe, ReplicaStatus};
 use crate::machine::{MachineId, MachineState};
 use crate::runtime::SimRuntime;
+use crate::timeline::SimTime;
 use crate::world::World;
 
 /// A broker and its machine. Whoever holds it also watches over it: a process that ended is started again by
@@ -27,10 +28,18 @@ struct Life {
     /// Whether the process that runs now serves clients.
     is_ready: bool,
     starts: usize,
-    /// Why processes have ended by themselves.
-    failures: Vec<String>,
+    /// When the process that runs now was started.
+    began: SimTime,
+    /// Why processes have ended by themselves, and when they were started.
+    failures: Vec<(SimTime, String)>,
     /// Asks the process that runs now to stop in good order.
     stopper: Option<Stopper>,
+}
+
+impl Life {
+    fn failed(&mut self, why: String) {
+        self.failures.push((self.began, why));
+    }
 }
 
 impl SimBroker {
@@ -62,9 +71,9 @@ impl SimBroker {
         self.life().starts
     }
 
-    /// Why processes have ended by themselves since this was last asked.
+    /// Why processes have ended by themselves since this was last asked, and when they were started.
     #[must_use]
-    pub fn take_failures(&self) -> Vec<String> {
+    pub fn take_failures(&self) -> Vec<(SimTime, String)> {
         std::mem::take(&mut self.life().failures)
     }
 
@@ -141,6 +150,7 @@ async fn run(runtime: SimRuntime, config: NodeConfig, life: Arc<Mutex<Life>>) {
     {
         let mut life = lock(&life);
         life.is_ready = false;
+        life.began = runtime.world().now();
         life.stopper = Some(stopper.clone());
     }
     let world = Arc::clone(runtime.world());
@@ -150,7 +160,7 @@ async fn run(runtime: SimRuntime, config: NodeConfig, life: Arc<Mutex<Life>>) {
         Ok(node) => node,
         Err(error) => {
             world.note(machine, format!("the broker did not start: {error}"));
-            lock(&life).failures.push(format!("did not start: {error}"));
+            lock(&life).failed(format!("did not start: {error}"));
             return;
         }
     };
@@ -165,7 +175,7 @@ async fn run(runtime: SimRuntime, config: NodeConfig, life: Arc<Mutex<Life>>) {
     select! {
         () = node.halted() => {
             world.note(machine, "the broker halted");
-            lock(&life).failures.push("halted".to_owned());
+            lock(&life).failed("halted".to_owned());
         }
         () = stop.stopped() => {
             lock(&life).is_ready = false;

@@ -68,6 +68,8 @@ pub struct Polled {
     pub offset: i64,
     /// Which; `None` for bytes that nobody sent.
     pub record: Option<RecordId>,
+    /// Which of this consumer's polls gave it.
+    pub poll: u64,
     /// Whether this consumer reads the partition from one end to the other: a member of a group begins anew whenever it
     /// is assigned.
     pub is_in_one_run: bool,
@@ -82,11 +84,22 @@ pub struct Commits {
     pub tried: i64,
 }
 
+/// Deletions of records at the beginning of one partition, further each time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trims {
+    /// The furthest start that was acknowledged.
+    pub acknowledged: i64,
+    /// The furthest that was tried.
+    pub tried: i64,
+}
+
 /// What became of changes of one topic, made one after the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TopicFate {
     /// Whether the last change that was acknowledged made it (or deleted it).
     pub exists: bool,
+    /// How many partitions it was last said to have.
+    pub partition_count: i32,
     /// Whether a later one may have happened.
     pub is_unsure: bool,
 }
@@ -96,6 +109,8 @@ pub struct TopicFate {
 pub struct Surprise {
     /// The anomaly's name.
     pub anomaly: &'static str,
+    /// Where, when it was in one partition.
+    pub partition: Option<TopicPartition>,
     /// What was seen.
     pub what: String,
 }
@@ -111,6 +126,8 @@ pub struct Facts {
     pub commits: BTreeMap<(String, TopicPartition), Commits>,
     /// How many commits were acknowledged.
     pub commit_count: usize,
+    /// Where records were deleted, by partition.
+    pub trims: BTreeMap<TopicPartition, Trims>,
     /// Topics that were made and deleted during the run.
     pub topics: BTreeMap<String, TopicFate>,
     /// How many changes of topics were acknowledged.
@@ -233,24 +250,61 @@ impl History {
         self.lock().commits.keys().map(|(group, _)| group.clone()).collect()
     }
 
+    /// Records before `offset` are about to be deleted.
+    pub fn trimming(&self, partition: &TopicPartition, offset: i64) {
+        let mut facts = self.lock();
+        let trims = facts.trims.entry(partition.clone()).or_default();
+        trims.tried = trims.tried.max(offset);
+    }
+
+    /// They have been: the partition begins at `offset`.
+    pub fn trimmed(&self, machine: MachineId, partition: &TopicPartition, offset: i64) {
+        let text = format!("{} begins at {offset}", show(partition));
+        self.world.note(Some(machine), text);
+        self.world.events().count("records deleted", 1);
+        let mut facts = self.lock();
+        let trims = facts.trims.entry(partition.clone()).or_default();
+        trims.acknowledged = trims.acknowledged.max(offset);
+    }
+
+    /// Where a partition begins at least.
+    #[must_use]
+    pub fn trimmed_at_least(&self, partition: &TopicPartition) -> i64 {
+        self.lock().trims.get(partition).map_or(0, |trims| trims.acknowledged)
+    }
+
+    /// All partitions that somebody has sent to.
+    #[must_use]
+    pub fn partitions(&self) -> BTreeSet<TopicPartition> {
+        self.lock().sends.values().map(|sent| sent.partition.clone()).collect()
+    }
+
     /// A topic is about to be made or deleted.
     pub fn changing_topic(&self, name: &str) {
         self.lock().topics.entry(name.to_owned()).or_default().is_unsure = true;
     }
 
-    /// A topic was made or deleted.
-    pub fn changed_topic(&self, machine: MachineId, name: &str, exists: bool) {
-        let word = if exists { "is made" } else { "is deleted" };
-        self.world.note(Some(machine), format!("topic {name} {word}"));
+    /// A topic was made, deleted (no partitions) or grown.
+    pub fn changed_topic(&self, machine: MachineId, name: &str, partition_count: Option<i32>) {
+        let exists = partition_count.is_some();
+        let partition_count = partition_count.unwrap_or(0);
+        self.world.note(Some(machine), format!("topic {name} has {partition_count} partitions"));
         let mut facts = self.lock();
         facts.topic_change_count += 1;
-        facts.topics.insert(name.to_owned(), TopicFate { exists, is_unsure: false });
+        facts
+            .topics
+            .insert(name.to_owned(), TopicFate { exists, partition_count, is_unsure: false });
     }
 
     /// A client has seen something that must never happen.
-    pub fn surprise(&self, anomaly: &'static str, what: String) {
+    pub fn surprise(
+        &self,
+        anomaly: &'static str,
+        partition: Option<&TopicPartition>,
+        what: String,
+    ) {
         self.world.note(None, format!("{anomaly}: {what}"));
-        self.lock().surprises.push(Surprise { anomaly, what });
+        self.lock().surprises.push(Surprise { anomaly, partition: partition.cloned(), what });
     }
 
     fn lock(&self) -> MutexGuard<'_, Facts> {

@@ -11,7 +11,7 @@ use std::{fs, io};
 use sim::planted::{self, Bug};
 
 use crate::Arguments;
-use crate::many;
+use crate::{many, shrink};
 
 /// What of the workspace is copied: what cargo wants to see before it builds `sim`.
 const COPIED: [&str; 7] =
@@ -108,14 +108,9 @@ fn first_failure(arguments: &Arguments, program: &Path, seeds: u64) -> Fate {
     });
     let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
     match found.into_iter().next() {
-        Some((seed, problem)) => Fate::Found(seed, verdict(&problem).to_owned()),
+        Some((seed, problem)) => Fate::Found(seed, shrink::kind(&problem).to_owned()),
         None => Fate::Hidden(seeds),
     }
-}
-
-/// The name of the breach: what stands before the first colon.
-fn verdict(problem: &str) -> &str {
-    problem.split(':').next().unwrap_or(problem)
 }
 
 /// Brings the copy up to date. Only what differs is written, so that only that is built again.

@@ -16,7 +16,7 @@
 //! - [`broker`]: a machine that runs a whole node
 //! - [`workload`]: clients, which write into a [`history`] what they did and were told
 //! - [`checkers`]: what must be true of a history
-//! - [`swarm`]: which dangers a seed has
+//! - [`nemesis`]: what goes wrong
 //! - [`scenario`]: whole stories
 //! - [`planted`]: bugs that a broker is given to see whether they are found
 //! - [`report`]: how a seed went
@@ -44,7 +44,7 @@ pub mod history;
 pub mod planted;
 pub mod workload;
 pub mod checkers;
-pub mod swarm;
+pub mod nemesis;
 pub mod scenario;
 pub mod report;
 pub mod view;

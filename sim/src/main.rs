@@ -1,31 +1,39 @@
-//! Runs worlds: `cargo sim --seed 42` one, `cargo sim --seeds 1000 --jobs 2` many.
+//! Runs worlds: `cargo sim --seed 42` one, `cargo sim --seeds 1000 --jobs 2` many, `cargo sim --shrink 42` a smaller one.
 //!
 //! Each seed has a process of its own, since tokio draws from process-wide state.
 
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use sim::scenario::{Plan, Summary};
+use sim::events::Recorded;
+use sim::scenario::Summary;
 use sim::timeline::SimTime;
 use sim::{Outcome, Report, Settings, scenario};
 use tracing_subscriber::EnvFilter;
 
 mod hunt;
 mod many;
+mod options;
 mod picture;
+mod progress;
+mod shrink;
+
+use progress::Goal;
 
 /// A planted bug that so many worlds do not show is a hole in the faults, the workloads or the checkers.
 const SEEDS_PER_BUG: u64 = 2_000;
 
 /// Simulates worlds.
 #[derive(Parser)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 struct Arguments {
     /// What happens in it.
     #[arg(long, value_enum, default_value_t = Scenario::PowerCut)]
     scenario: Scenario,
     /// The world: everything random comes from this number.
-    #[arg(long, required_unless_present_any = ["seeds", "planted"], conflicts_with = "seeds")]
+    #[arg(long, required_unless_present_any = ["seeds", "planted", "minutes", "shrink"], conflicts_with = "seeds")]
     seed: Option<u64>,
     /// Runs this many worlds, one process each.
     #[arg(long)]
@@ -40,12 +48,17 @@ struct Arguments {
     /// takes until it is found; `--seeds` says after how many to give up.
     #[arg(long, num_args = 0..=1, default_missing_value = "", value_name = "NAME")]
     planted: Option<String>,
-    /// Acknowledges records before they are durable, as Kafka does by default: checkers must find what is lost.
-    #[arg(long)]
-    acknowledge_early: bool,
-    /// Leaves out all faults.
-    #[arg(long)]
-    calm: bool,
+    /// Runs worlds for this many minutes.
+    #[arg(long, value_name = "MINUTES", conflicts_with_all = ["seed", "seeds"])]
+    minutes: Option<f64>,
+    /// Makes the failure of this seed smaller.
+    #[arg(long, value_name = "SEED", conflicts_with_all = ["seed", "seeds", "minutes"])]
+    shrink: Option<u64>,
+    #[command(flatten)]
+    leaving: options::Leaving,
+    /// Writes every event into this file.
+    #[arg(long, value_name = "FILE", requires = "seed")]
+    trace: Option<PathBuf>,
     /// Prints every event.
     #[arg(long)]
     verbose: bool,
@@ -68,20 +81,28 @@ enum Scenario {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let Ok(filter) = EnvFilter::try_from_default_env() {
-        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
         log.without_time().init();
     }
     if let Some(name) = &arguments.planted {
         return hunt::run(&arguments, name, arguments.seeds.unwrap_or(SEEDS_PER_BUG));
     }
+    if let Some(seed) = arguments.shrink {
+        return shrink::run(&arguments, seed);
+    }
+    if let Some(minutes) = arguments.minutes {
+        let time = Duration::try_from_secs_f64(minutes * 60.0).unwrap_or_default();
+        return many::run(&arguments, Goal::Time(time));
+    }
     match (arguments.seeds, arguments.seed) {
-        (Some(count), _) => many::run(&arguments, count),
+        (Some(count), _) => many::run(&arguments, Goal::Count(count)),
         (None, seed) => one(&arguments, seed.unwrap_or_default()),
     }
 }
 
 fn one(arguments: &Arguments, seed: u64) -> ExitCode {
-    let keeps_trace = arguments.verbose || arguments.pictures.are_wanted();
+    let keeps_trace =
+        arguments.verbose || arguments.trace.is_some() || arguments.pictures.are_wanted();
     let settings = Settings { keeps_trace, ..Settings::new(seed) };
     match arguments.scenario {
         Scenario::Echo => {
@@ -99,9 +120,8 @@ fn one(arguments: &Arguments, seed: u64) -> ExitCode {
             )
         }
         Scenario::PowerCut => {
-            let plan =
-                Plan { acknowledges_early: arguments.acknowledge_early, is_calm: arguments.calm };
-            tell(arguments, seed, scenario::power_cut(&settings, plan))
+            let plan = arguments.leaving.plan();
+            tell(arguments, seed, scenario::power_cut(&settings, &plan))
         }
     }
 }
@@ -117,6 +137,12 @@ fn tell(
         for event in &trace {
             println!("{event}");
         }
+    }
+    if let Some(path) = &arguments.trace
+        && let Err(error) = write_trace(path, &trace)
+    {
+        println!("{} could not be written: {error}", path.display());
+        return ExitCode::FAILURE;
     }
     let report = Report::new(seed, outcome);
     let drawn = arguments.pictures.draw(&many::options(arguments), &report, &trace);
@@ -138,8 +164,19 @@ fn tell(
     println!("{} events in {}", report.events, SimTime(report.nanos));
     match report.result {
         Ok(summary) => println!("seed {seed}: ok, {summary:?}"),
-        Err(problem) => println!("seed {seed}: FAILED: {problem}"),
+        Err(problem) => {
+            println!("seed {seed}: FAILED: {problem}");
+            println!("{}", many::replay(&many::options(arguments), seed));
+        }
     }
     println!("digest: {:016x}", report.digest);
     code
+}
+
+fn write_trace(path: &Path, trace: &[Recorded]) -> io::Result<()> {
+    let mut file = io::BufWriter::new(std::fs::File::create(path)?);
+    for event in trace {
+        writeln!(file, "{event}")?;
+    }
+    file.flush()
 }

@@ -5,16 +5,20 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Output};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use clap::ValueEnum as _;
 use sim::Report;
+use sim::nemesis::FAULTS;
 use sim::scenario::Summary;
 
-use crate::Arguments;
+use crate::progress::{Goal, Progress};
+use crate::{Arguments, options};
 
 /// What has come together so far.
 #[derive(Default)]
 struct Totals {
+    done: u64,
     failed: BTreeMap<u64, String>,
     counters: BTreeMap<String, u64>,
     nanos: u128,
@@ -22,37 +26,57 @@ struct Totals {
     summary: Summary,
 }
 
-pub(crate) fn run(arguments: &Arguments, count: u64) -> ExitCode {
+/// Runs worlds from [`Arguments::from`] on until the goal is reached.
+pub(crate) fn run(arguments: &Arguments, goal: Goal) -> ExitCode {
     let next = AtomicU64::new(arguments.from);
-    let end = arguments.from.saturating_add(count);
-    let totals = Mutex::new(Totals::default());
+    let end = match goal {
+        Goal::Count(count) => arguments.from.saturating_add(count),
+        Goal::Time(_) => u64::MAX,
+    };
+    let state = Mutex::new((Totals::default(), Progress::new(goal)));
     std::thread::scope(|scope| {
         for _ in 0..arguments.jobs.max(1) {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= end {
+                    let is_late = match goal {
+                        Goal::Count(_) => false,
+                        Goal::Time(limit) => {
+                            state.lock().unwrap_or_else(PoisonError::into_inner).1.elapsed()
+                                >= limit
+                        }
+                    };
+                    if seed >= end || is_late {
                         return;
                     }
                     let program = std::env::current_exe().map_err(|error| error.to_string());
                     let outcome = program.and_then(|program| run_one(arguments, &program, seed));
-                    totals
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .take(arguments, seed, outcome);
+                    let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                    let (totals, progress) = &mut *state;
+                    if outcome.as_ref().map_or(true, |report| report.result.is_err()) {
+                        progress.clear();
+                    }
+                    totals.take(arguments, seed, outcome);
+                    progress.show(totals.done, totals.failed.len(), totals.hours());
                 }
             });
         }
     });
-    let totals = totals.into_inner().unwrap_or_else(PoisonError::into_inner);
-    totals.tell(arguments, count);
+    let (totals, progress) = state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    progress.clear();
+    totals.tell(arguments, progress.elapsed());
     if totals.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Runs one seed in a process of its own; the error is what to tell when it could not even say how it went.
 pub(crate) fn run_one(arguments: &Arguments, program: &Path, seed: u64) -> Result<Report, String> {
+    run_with(&options(arguments), program, seed)
+}
+
+/// The same with these options.
+pub(crate) fn run_with(options: &[String], program: &Path, seed: u64) -> Result<Report, String> {
     let mut command = Command::new(program);
-    command.args(options(arguments)).args(["--json", "--seed"]).arg(seed.to_string());
+    command.args(options).args(["--json", "--seed"]).arg(seed.to_string());
     let Output { status, stdout, stderr } = command.output().map_err(|error| error.to_string())?;
     let text = String::from_utf8_lossy(&stdout);
     text.lines().last().and_then(|line| serde_json::from_str(line).ok()).ok_or_else(|| {
@@ -64,22 +88,29 @@ pub(crate) fn run_one(arguments: &Arguments, program: &Path, seed: u64) -> Resul
 
 /// What makes this run what it is, apart from the seed.
 pub(crate) fn options(arguments: &Arguments) -> Vec<String> {
-    let mut options = Vec::new();
-    if let Some(value) = arguments.scenario.to_possible_value() {
-        options.extend(["--scenario".to_owned(), value.get_name().to_owned()]);
-    }
-    if arguments.acknowledge_early {
-        options.push("--acknowledge-early".to_owned());
-    }
-    if arguments.calm {
-        options.push("--calm".to_owned());
-    }
-    options
+    [scenario_option(arguments), options::of_plan(&arguments.leaving.plan())].concat()
+}
+
+/// The first of them.
+pub(crate) fn scenario_option(arguments: &Arguments) -> Vec<String> {
+    let value = arguments.scenario.to_possible_value();
+    let name = value.map_or_else(String::new, |value| value.get_name().to_owned());
+    vec!["--scenario".to_owned(), name]
+}
+
+/// The line that shows a failure again, and the code it belongs to: on other code the seed is another world.
+pub(crate) fn replay(options: &[String], seed: u64) -> String {
+    let commit = Command::new("git").args(["describe", "--always", "--dirty"]).output();
+    let commit = commit.ok().filter(|output| output.status.success());
+    let commit = commit.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    let commit = commit.unwrap_or_else(|| "unknown".to_owned());
+    format!("    cargo sim {} --seed {seed}    # at commit {commit}", options.join(" "))
 }
 
 impl Totals {
     #[expect(clippy::print_stdout, reason = "failures are told when they are found")]
     fn take(&mut self, arguments: &Arguments, seed: u64, outcome: Result<Report, String>) {
+        self.done += 1;
         let result = outcome.and_then(|report| {
             self.nanos += u128::from(report.nanos);
             self.events += report.events;
@@ -92,25 +123,42 @@ impl Totals {
             Ok(summary) => self.summary.add(&summary),
             Err(problem) => {
                 println!("seed {seed}: FAILED: {problem}");
-                println!("    cargo sim {} --seed {seed}", options(arguments).join(" "));
+                println!("{}", replay(&options(arguments), seed));
                 self.failed.insert(seed, problem);
             }
         }
     }
 
+    fn hours(&self) -> f64 {
+        self.nanos as f64 / 3.6e12
+    }
+
     #[expect(clippy::print_stdout, reason = "the report of a run is what this program is for")]
-    fn tell(&self, arguments: &Arguments, count: u64) {
-        for (what, times) in &self.counters {
+    fn tell(&self, arguments: &Arguments, elapsed: Duration) {
+        println!("faults injected:");
+        let mut rest = self.counters.clone();
+        for fault in FAULTS {
+            let times = fault.counters.iter().map(|what| rest.remove(*what).unwrap_or(0));
+            println!("{:>12} × {}", times.sum::<u64>(), fault.name);
+        }
+        println!("seen on the way:");
+        for (what, times) in &rest {
             println!("{times:>12} × {what}");
         }
-        let last = arguments.from.saturating_add(count).saturating_sub(1);
-        let hours = self.nanos / 1_000_000 * 10 / 3_600_000;
+        let seconds = elapsed.as_secs_f64().max(0.001);
+        let last = arguments.from.saturating_add(self.done).saturating_sub(1);
         println!("seeds {}..={last}: {} events", arguments.from, self.events);
-        println!("simulated: {}.{} hours", hours / 10, hours % 10);
+        println!("simulated: {:.1} hours in {seconds:.0} s", self.hours());
+        println!(
+            "rates: {:.1} seeds/s, {:.0} simulated seconds per second, {:.0} events/s",
+            self.done as f64 / seconds,
+            self.hours() * 3600.0 / seconds,
+            self.events as f64 / seconds,
+        );
         println!("in the seeds that held: {:?}", self.summary);
-        println!("failed: {} of {count}", self.failed.len());
+        println!("failed: {} of {}", self.failed.len(), self.done);
         for (seed, problem) in &self.failed {
-            println!("    cargo sim {} --seed {seed}    # {problem}", options(arguments).join(" "));
+            println!("{}: {problem}", replay(&options(arguments), *seed));
         }
     }
 }

@@ -12,10 +12,24 @@ mod seeds;
 /// 246: the same a moment later: the first snapshot, with the voters, was half written, and counted as a formatted metadata
 /// log. See `formatting_that_a_power_loss_interrupted_is_done_again` in `raft/driver_tests.rs`.
 ///
+/// 17: the broker was killed while it formatted its directory; the next one found it formatted and went on. Nobody had made
+/// the directory's own name durable, so a power cut much later took everything. See
+/// `directory_whose_formatting_was_interrupted_survives_a_power_loss` in `sim/tests/log.rs`.
+///
+/// 27: a member waited for ever for a connection that one of its own fetches was dialling, which nobody polled meanwhile. See
+/// `caller_that_is_not_polled_keeps_nobody_from_connecting` in `client/router.rs`.
+///
+/// 32: records that `DeleteRecords` had deleted were back after a power cut: their start was written down within a minute.
+/// Now it is durable when it is answered.
+///
+/// 171: a sync failed, and the broker ended. The next one found the records in the page cache, synced them, was told that
+/// all was well, and acknowledged them; but Linux tries no page again after an error, and the next power cut took
+/// them. See `what_a_failed_sync_left_in_the_cache_is_written_again` in `sim/tests/log.rs`.
+///
 /// 8, 11, 20: the high watermark followed the recovery point, which is checkpointed rarely, instead of what had been
 /// synced. A broker that came back from a power cut had a high watermark behind what it had acknowledged, so readers
 /// did not see acknowledged records until the next one was written.
-const SEEDS: [u64; 6] = [8, 11, 20, 68, 153, 246];
+const SEEDS: [u64; 10] = [8, 11, 17, 20, 27, 32, 68, 153, 171, 246];
 
 #[test]
 fn seeds_that_failed_once_hold() {

@@ -2,7 +2,8 @@
 //!
 //! `lost-write`: it is not, though something behind it is. `unseen`: it is not, and nothing behind it either: it may come
 //! still, or its partition is stuck. `G1a`: a record whose producer was told that it had certainly not been written was
-//! read. What this does not see: whether it is at the right offset, or there twice; others look at that.
+//! read. What this does not see: whether it is at the right offset, or there twice; others look at that. Nor what became of
+//! records before the start of a partition, where somebody has deleted records.
 
 use std::collections::BTreeSet;
 
@@ -21,6 +22,12 @@ pub(super) fn check(facts: &Facts, read: &FinalRead) -> Vec<Anomaly> {
             Fate::Acknowledged(offset) if !present.contains(id) => {
                 let records = read.records.get(&sent.partition);
                 let end = records.and_then(|records| records.last()).map_or(-1, |last| last.0);
+                let is_deleted = offset.map_or(read.start(&sent.partition) > 0, |offset| {
+                    offset < read.start(&sent.partition)
+                });
+                if is_deleted {
+                    continue;
+                }
                 let is_behind = offset.is_none_or(|offset| offset <= end);
                 let name = if is_behind { "lost-write" } else { "unseen" };
                 let what = format!(

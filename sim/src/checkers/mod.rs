@@ -5,12 +5,15 @@
 
 mod acknowledged_records_survive;
 mod committed_offsets_survive;
+mod log_starts_are_as_asked;
 mod no_duplicates;
 mod offsets_are_consistent;
 mod order_is_kept;
+mod polls_go_forward;
+mod rot_is_never_served;
 mod topics_survive;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use ottla::model::TopicPartition;
@@ -24,8 +27,16 @@ pub struct FinalRead {
     pub records: BTreeMap<TopicPartition, Vec<(i64, Option<RecordId>)>>,
     /// What groups have committed.
     pub commits: BTreeMap<(String, TopicPartition), i64>,
-    /// The names of all topics.
-    pub topics: Vec<String>,
+    /// Where each partition begins; at 0 when it is not here.
+    pub starts: BTreeMap<TopicPartition, i64>,
+    /// All topics, and how many partitions they have.
+    pub topics: BTreeMap<String, i32>,
+}
+
+impl FinalRead {
+    fn start(&self, partition: &TopicPartition) -> i64 {
+        self.starts.get(partition).copied().unwrap_or(0)
+    }
 }
 
 /// One breach.
@@ -49,19 +60,46 @@ impl fmt::Display for Anomaly {
     }
 }
 
-/// Asks all checkers.
+/// What looks for breaches of one promise.
+type Checker = fn(&Facts, &FinalRead) -> Vec<Anomaly>;
+
+/// All of them.
+const CHECKERS: &[Checker] = &[
+    noticed_by_clients,
+    acknowledged_records_survive::check,
+    offsets_are_consistent::check,
+    polls_go_forward::check,
+    no_duplicates::check,
+    order_is_kept::check,
+    committed_offsets_survive::check,
+    log_starts_are_as_asked::check,
+    topics_survive::check,
+];
+
+/// Asks all checkers. Of partitions whose files are rotten only that is asked which can be had.
 #[must_use]
-pub fn check(facts: &Facts, read: &FinalRead) -> Vec<Anomaly> {
-    let noticed = facts.surprises.iter();
-    let noticed = noticed.map(|surprise| Anomaly::new(surprise.anomaly, surprise.what.clone()));
-    let mut anomalies: Vec<_> = noticed.collect();
-    anomalies.extend(acknowledged_records_survive::check(facts, read));
-    anomalies.extend(offsets_are_consistent::check(facts, read));
-    anomalies.extend(no_duplicates::check(facts, read));
-    anomalies.extend(order_is_kept::check(facts, read));
-    anomalies.extend(committed_offsets_survive::check(facts, read));
-    anomalies.extend(topics_survive::check(facts, read));
+pub fn check(facts: &Facts, read: &FinalRead, rotten: &BTreeSet<TopicPartition>) -> Vec<Anomaly> {
+    if rotten.is_empty() {
+        return CHECKERS.iter().flat_map(|checker| checker(facts, read)).collect();
+    }
+    let mut anomalies = rot_is_never_served::check(facts, read, rotten);
+    let (mut facts, mut read) = (facts.clone(), read.clone());
+    facts.sends.retain(|_, sent| !rotten.contains(&sent.partition));
+    facts.polls.retain(|polled| !rotten.contains(&polled.partition));
+    facts.trims.retain(|partition, _| !rotten.contains(partition));
+    facts.commits.retain(|(_, partition), _| !rotten.contains(partition));
+    // Who met a reader's error does not say where.
+    facts.surprises.retain(|surprise| {
+        surprise.partition.as_ref().is_some_and(|partition| !rotten.contains(partition))
+    });
+    read.records.retain(|partition, _| !rotten.contains(partition));
+    anomalies.extend(CHECKERS.iter().flat_map(|checker| checker(&facts, &read)));
     anomalies
+}
+
+fn noticed_by_clients(facts: &Facts, _: &FinalRead) -> Vec<Anomaly> {
+    let noticed = facts.surprises.iter();
+    noticed.map(|surprise| Anomaly::new(surprise.anomaly, surprise.what.clone())).collect()
 }
 
 #[cfg(test)]
@@ -97,8 +135,9 @@ mod tests {
 
     #[track_caller]
     fn finds(facts: &Facts, read: &FinalRead, names: &[&str]) {
-        let found: Vec<_> = check(facts, read).iter().map(|anomaly| anomaly.name).collect();
-        assert_eq!(found, names, "{:?}", check(facts, read));
+        let anomalies = check(facts, read, &BTreeSet::new());
+        let found: Vec<_> = anomalies.iter().map(|anomaly| anomaly.name).collect();
+        assert_eq!(found, names, "{anomalies:?}");
     }
 
     #[test]
@@ -136,6 +175,7 @@ mod tests {
         finds(&facts, &read(&[(0, 1)]), &["G1a"]);
         let polled = |offset, record| Polled {
             consumer: 1,
+            poll: 1,
             partition: partition(),
             offset,
             record: Some(RecordId(record)),
@@ -145,7 +185,7 @@ mod tests {
         finds(&facts, &read(&[(0, 2)]), &[]);
         finds(&facts, &read(&[]), &["unseen-again"]);
         facts.polls = vec![polled(0, 2), polled(0, 2)];
-        finds(&facts, &read(&[(0, 2)]), &["nonmonotonic-poll"]);
+        finds(&facts, &read(&[(0, 2)]), &["int-nonmonotonic-poll"]);
         facts.polls = vec![polled(2, 2)];
         finds(&facts, &read(&[(0, 1), (1, 2)]), &["G1a", "unseen-again"]);
     }
@@ -164,11 +204,33 @@ mod tests {
             finds(&facts, &read, names);
         }
         read.commits.insert(key, 5);
-        facts.topics.insert("made".into(), TopicFate { exists: true, is_unsure: false });
-        facts.topics.insert("deleted".into(), TopicFate { exists: false, is_unsure: false });
-        facts.topics.insert("who knows".into(), TopicFate { exists: true, is_unsure: true });
+        let fate = |exists, is_unsure| TopicFate { exists, partition_count: 2, is_unsure };
+        facts.topics.insert("made".into(), fate(true, false));
+        facts.topics.insert("deleted".into(), fate(false, false));
+        facts.topics.insert("who knows".into(), fate(true, true));
         finds(&facts, &read, &["lost-topic"]);
-        read.topics = vec!["made".into(), "deleted".into()];
+        read.topics = BTreeMap::from([("made".into(), 2), ("deleted".into(), 2)]);
         finds(&facts, &read, &["risen-topic"]);
+        read.topics = BTreeMap::from([("made".into(), 1)]);
+        finds(&facts, &read, &["lost-growth"]);
+    }
+
+    #[test]
+    fn of_rotten_partitions_only_foreign_bytes_are_asked_for() {
+        let rotten = BTreeSet::from([partition()]);
+        let facts = sent(&[acked(0), acked(1)]);
+        assert_eq!(check(&facts, &read(&[(1, 2)]), &rotten), []);
+        let found = check(&facts, &read(&[(1, 9)]), &rotten);
+        assert_eq!(found.iter().map(|anomaly| anomaly.name).collect::<Vec<_>>(), ["corrupt"]);
+    }
+
+    #[test]
+    fn records_that_were_deleted_are_not_missed() {
+        let mut facts = sent(&[acked(0), acked(1)]);
+        let trims = crate::history::Trims { acknowledged: 1, tried: 1 };
+        facts.trims.insert(partition(), trims);
+        let mut read = read(&[(1, 2)]);
+        read.starts.insert(partition(), 1);
+        finds(&facts, &read, &[]);
     }
 }

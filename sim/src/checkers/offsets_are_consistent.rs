@@ -1,10 +1,9 @@
 //! One offset of a partition is one record, for everyone, for ever, and offsets have no holes.
 //!
 //! `inconsistent-offsets`: an acknowledgement, a reading while things went wrong and the final reading disagree about an
-//! offset. `hole`: an offset that the final reading skips; nothing here compacts or marks transactions, so there is none.
-//! `unseen-again`: a record that was read once is behind the end now. `nonmonotonic-poll`, `poll-skip`: within one life of
-//! one consumer, a partition's offsets went back or left records out; members of a group are not judged so, since each
-//! assignment begins anew. `foreign-record`: bytes that nobody sent.
+//! offset. `hole`: an offset that the final reading skips; nothing here compacts or marks transactions, so there is none after the
+//! start.
+//! `unseen-again`: a record that was read once is behind the end now. `foreign-record`: bytes that nobody sent.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +16,7 @@ pub(super) fn check(facts: &Facts, read: &FinalRead) -> Vec<Anomaly> {
     let mut anomalies = Vec::new();
     let mut truth: BTreeMap<(&TopicPartition, i64), Option<RecordId>> = BTreeMap::new();
     for (partition, records) in &read.records {
-        let mut next = 0;
+        let mut next = read.start(partition);
         for (offset, record) in records {
             if *offset != next {
                 let what = format!("{} has {offset} where {next} should be", show(partition));
@@ -44,16 +43,16 @@ pub(super) fn check(facts: &Facts, read: &FinalRead) -> Vec<Anomaly> {
             anomalies.push(Anomaly::new("inconsistent-offsets", what));
         }
     }
-    check_polls(facts, &truth, &mut anomalies);
+    check_polls(facts, read, &truth, &mut anomalies);
     anomalies
 }
 
 fn check_polls(
     facts: &Facts,
+    read: &FinalRead,
     truth: &BTreeMap<(&TopicPartition, i64), Option<RecordId>>,
     anomalies: &mut Vec<Anomaly>,
 ) {
-    let mut last: BTreeMap<(u64, &TopicPartition), i64> = BTreeMap::new();
     for polled in &facts.polls {
         let place = || format!("{}@{}", show(&polled.partition), polled.offset);
         match truth.get(&(&polled.partition, polled.offset)) {
@@ -62,18 +61,11 @@ fn check_polls(
                 let what = format!("{} was read as {:?}, now {found:?}", place(), polled.record);
                 anomalies.push(Anomaly::new("inconsistent-offsets", what));
             }
+            None if polled.offset < read.start(&polled.partition) => {}
             None => {
                 let what = format!("{} was read as {:?}, now nothing", place(), polled.record);
                 anomalies.push(Anomaly::new("unseen-again", what));
             }
-        }
-        let before = last.insert((polled.consumer, &polled.partition), polled.offset);
-        if polled.is_in_one_run
-            && let Some(before) = before.filter(|before| polled.offset != before + 1)
-        {
-            let name = if polled.offset <= before { "nonmonotonic-poll" } else { "poll-skip" };
-            let what = format!("consumer {} read {} after {before}", polled.consumer, place());
-            anomalies.push(Anomaly::new(name, what));
         }
     }
 }

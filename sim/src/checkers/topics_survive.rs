@@ -1,6 +1,9 @@
 //! `lost-topic`: a topic whose making was acknowledged is not there. `risen-topic`: one whose deletion was acknowledged is.
 //!
-//! A topic whose last change has an unknown end is not judged, and of the others only whether they are there.
+//! `lost-growth`: one has other than the acknowledged number of partitions. That a configuration that was set is still set
+//! (`lost-config`) the client that sets it notices itself.
+//!
+//! A topic whose last change has an unknown end is not judged, nor whether the partitions of the others can be used.
 
 use super::{Anomaly, FinalRead};
 use crate::history::Facts;
@@ -8,12 +11,19 @@ use crate::history::Facts;
 pub(super) fn check(facts: &Facts, read: &FinalRead) -> Vec<Anomaly> {
     let mut anomalies = Vec::new();
     for (name, fate) in facts.topics.iter().filter(|(_, fate)| !fate.is_unsure) {
-        let is_there = read.topics.contains(name);
-        if fate.exists && !is_there {
-            anomalies.push(Anomaly::new("lost-topic", format!("{name} was made, and is gone")));
-        } else if !fate.exists && is_there {
-            anomalies
-                .push(Anomaly::new("risen-topic", format!("{name} was deleted, and is there")));
+        match (fate.exists, read.topics.get(name)) {
+            (true, None) => {
+                anomalies.push(Anomaly::new("lost-topic", format!("{name} was made, and is gone")));
+            }
+            (true, Some(found)) if *found != fate.partition_count => {
+                let what = format!("{name}: {} partitions, {found} found", fate.partition_count);
+                anomalies.push(Anomaly::new("lost-growth", what));
+            }
+            (false, Some(_)) => {
+                let what = format!("{name} was deleted, and is there");
+                anomalies.push(Anomaly::new("risen-topic", what));
+            }
+            (true, Some(_)) | (false, None) => {}
         }
     }
     anomalies

@@ -164,6 +164,12 @@ impl SimDisk {
         Ok(())
     }
 
+    /// Bytes in use on the device.
+    #[must_use]
+    pub fn allocated(&self) -> u64 {
+        self.state().tree.allocated()
+    }
+
     /// The kernel reads anew what it takes for written. After a failed sync or a misdirected write this shows what the
     /// device really holds.
     pub fn drop_clean_pages(&self) {

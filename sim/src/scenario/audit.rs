@@ -1,35 +1,41 @@
 //! The last client of a run: writes to all partitions once more, and reads everything there is.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ottla::client::{
     Acks, Admin, Consumer, ConsumerSettings, IsolationLevel, Message, OffsetSpec, Producer,
-    ProducerSettings, Start,
+    ProducerSettings, Start, Topic,
 };
-use ottla::environment::timeout;
+use ottla::environment::{Runtime as _, timeout};
 use ottla::model::{GroupId, Offset, TopicPartition};
 
 use crate::checkers::FinalRead;
-use crate::history::{History, record_of, show, value_of};
+use crate::history::{History, RecordId, record_of, show, value_of};
 use crate::runtime::SimRuntime;
-use crate::workload::Habits;
-use crate::workload::produce_consume::TOPIC;
+use crate::workload::{Habits, MEMBERS, TOPIC};
 
 /// Gives what it has read, or why it could not within [`BOUND`].
 pub(super) async fn audit(
     runtime: SimRuntime,
     habits: Arc<Habits>,
     history: History,
+    member_count: u64,
+    rotten: BTreeSet<TopicPartition>,
 ) -> Result<FinalRead, String> {
     write_once_more(&runtime, &habits, &history).await?;
     let mut read = FinalRead::default();
-    for partition in habits.partitions() {
-        let records =
-            timeout(&runtime, BOUND, read_all(&runtime, &habits, partition.clone())).await;
+    let used: BTreeSet<_> = history.partitions().into_iter().chain(habits.partitions()).collect();
+    for partition in used {
+        let is_rotten = rotten.contains(&partition);
+        let reading = read_all(&runtime, &habits, partition.clone(), is_rotten);
         let late = |_| format!("unseen: {} cannot be read to its end", show(&partition));
-        read.records.insert(partition.clone(), records.map_err(late)??);
+        let (start, records) = timeout(&runtime, BOUND, reading).await.map_err(late)??;
+        read.starts.insert(partition.clone(), start);
+        read.records.insert(partition.clone(), records);
     }
+    until_group_is_stable(&runtime, &habits, member_count).await?;
     let admin = Admin::new(habits.client(runtime.clone()));
     for group in history.groups() {
         let found = admin.group_offsets(&GroupId::from(group.as_str())).await;
@@ -39,7 +45,9 @@ pub(super) async fn audit(
         }
     }
     let cluster = admin.list_topics().await.map_err(|error| format!("stuck: topics: {error}"))?;
-    read.topics = cluster.topics.keys().map(ToString::to_string).collect();
+    let count = |topic: &Topic| i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
+    read.topics =
+        cluster.topics.iter().map(|(name, topic)| (name.to_string(), count(topic))).collect();
     Ok(read)
 }
 
@@ -63,41 +71,93 @@ async fn write_once_more(
         };
         let outcome = producer.send_and_wait(message).await;
         history.sent(runtime.machine(), id, &outcome);
-        outcome.map_err(|error| format!("stuck: {} takes no record: {error}", show(&partition)))?;
+        outcome.map_err(|error| {
+            format!("stuck-producer: {} takes no record: {error}", show(&partition))
+        })?;
     }
     Ok(())
 }
 
-/// Reads a partition from its beginning to its end.
+/// Where a partition begins, and its records, read from there to its end.
+///
+/// In a rotten one what cannot be read is left out, offset by offset.
 async fn read_all(
     runtime: &SimRuntime,
     habits: &Habits,
     partition: TopicPartition,
-) -> Result<Vec<(i64, Option<crate::history::RecordId>)>, String> {
+    is_rotten: bool,
+) -> Result<(i64, Vec<(i64, Option<RecordId>)>), String> {
     let client = habits.client(runtime.clone());
     let admin = Admin::new(client.clone());
-    let ask = [(partition.clone(), OffsetSpec::Latest)];
-    let found = admin.list_offsets(&ask, IsolationLevel::ReadUncommitted).await.pop();
-    let end = match found {
-        Some((_, Ok(found))) => found.offset.map_or(0, Offset::value),
-        Some((_, Err(error))) => {
-            return Err(format!("stuck: the end of {}: {error}", show(&partition)));
-        }
-        None => return Err(format!("stuck: no answer about the end of {}", show(&partition))),
-    };
+    let start = place(&admin, &partition, OffsetSpec::Earliest).await?;
+    let end = place(&admin, &partition, OffsetSpec::Latest).await?;
     let mut consumer = Consumer::new(client, ConsumerSettings::default());
-    consumer.assign([(partition.clone(), Start::At(Offset::new(0)))]);
-    let (mut records, mut next) = (Vec::new(), 0);
+    consumer.assign([(partition.clone(), Start::At(Offset::new(start)))]);
+    let (mut records, mut next) = (Vec::new(), start);
     while next < end {
-        let fetched = consumer.poll(Duration::from_secs(1)).await;
-        let fetched = fetched.map_err(|error| format!("unseen: {}: {error}", show(&partition)))?;
-        let Some(fetched) = fetched else { continue };
-        next = fetched.next.value();
-        let read = fetched.records.iter();
-        records.extend(read.map(|r| (r.offset.value(), record_of(r.value.as_ref()))));
+        match consumer.poll(Duration::from_secs(1)).await {
+            Ok(Some(fetched)) => {
+                next = fetched.next.value();
+                let read = fetched.records.iter();
+                records.extend(read.map(|r| (r.offset.value(), record_of(r.value.as_ref()))));
+            }
+            Ok(None) => {}
+            Err(_) if is_rotten => {
+                next += 1;
+                consumer.seek(&partition, Start::At(Offset::new(next)));
+            }
+            Err(error) => return Err(format!("unseen: {}: {error}", show(&partition))),
+        }
     }
-    Ok(records)
+    Ok((start, records))
 }
+
+async fn place(
+    admin: &Admin<SimRuntime>,
+    partition: &TopicPartition,
+    what: OffsetSpec,
+) -> Result<i64, String> {
+    let ask = [(partition.clone(), what)];
+    match admin.list_offsets(&ask, IsolationLevel::ReadUncommitted).await.pop() {
+        Some((_, Ok(found))) => Ok(found.offset.map_or(0, Offset::value)),
+        Some((_, Err(error))) => Err(format!("stuck: {what:?} of {}: {error}", show(partition))),
+        None => Err(format!("stuck: no answer about {what:?} of {}", show(partition))),
+    }
+}
+
+/// `stuck-group`: a group that is left alone comes to rest, and gives each partition to one member.
+async fn until_group_is_stable(
+    runtime: &SimRuntime,
+    habits: &Habits,
+    member_count: u64,
+) -> Result<(), String> {
+    if member_count == 0 {
+        return Ok(());
+    }
+    let admin = Admin::new(habits.client(runtime.clone()));
+    let deadline = runtime.now() + GROUP_BOUND;
+    loop {
+        let found = admin.describe_group(&GroupId::from(MEMBERS)).await;
+        let is_at_rest = found.as_ref().is_ok_and(|group| {
+            let mut given: Vec<_> =
+                group.members.iter().flat_map(|m| m.assignment.iter()).collect();
+            given.sort_unstable();
+            group.state == "Stable"
+                && group.members.len() as u64 == member_count
+                && given.into_iter().eq(habits.partitions().collect::<Vec<_>>().iter())
+        });
+        if is_at_rest {
+            return Ok(());
+        }
+        if runtime.now() >= deadline {
+            return Err(format!("stuck-group: {member_count} members, but {found:?}"));
+        }
+        runtime.sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// How long a group may take to come to rest: sessions of dead members end, and the living are waited for.
+const GROUP_BOUND: Duration = Duration::from_secs(120);
 
 /// The longest time for one thing that must work on a healthy cluster.
 const BOUND: Duration = Duration::from_secs(60);

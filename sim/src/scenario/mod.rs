@@ -1,13 +1,15 @@
 //! Whole stories: which machines there are, what they do, what happens to them, and what must be true at the end.
 
 mod echo;
+mod plan;
 mod power_cut;
 mod audit;
 
 use serde::{Deserialize, Serialize};
 
 pub use echo::{Report, echo};
-pub use power_cut::{Plan, power_cut};
+pub use plan::Plan;
+pub use power_cut::power_cut;
 
 /// What a run has done, in numbers: a run that has done little proves little.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

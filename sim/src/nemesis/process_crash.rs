@@ -1,0 +1,23 @@
+//! The broker's process is killed, as by `kill -9`: connections end, the page cache stays.
+
+use super::{Fault, How, Scene, short};
+use crate::random::Random;
+
+pub(super) const FAULT: Fault = Fault {
+    name: "process_crash",
+    share: 0.5,
+    how: How::Blow { weight: 1, strike: |scene, random| Box::pin(strike(scene, random)) },
+    counters: &["broker killed"],
+};
+
+async fn strike(scene: &Scene, random: &mut Random) -> Result<(), String> {
+    scene.count("broker killed");
+    scene.broker.crash();
+    scene.world.sleep(short(random) / 10).await;
+    // The power may go before the process is back, while the page cache is all there is.
+    if random.chance(0.2) {
+        scene.broker.cut_power();
+    }
+    scene.broker.supervise();
+    Ok(())
+}

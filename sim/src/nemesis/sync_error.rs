@@ -1,0 +1,24 @@
+//! Syncs fail for some time. Some of what they were to write is on the device and some is not, and the kernel takes all of
+//! it for written: a second sync says that all is well. Later the kernel may forget those pages and read the device again.
+
+use super::{Fault, How, Scene, short};
+use crate::random::Random;
+
+pub(super) const FAULT: Fault = Fault {
+    name: "sync_error",
+    share: 0.2,
+    how: How::Blow { weight: 1, strike: |scene, random| Box::pin(strike(scene, random)) },
+    counters: &["sync failed", "directory sync failed"],
+};
+
+async fn strike(scene: &Scene, random: &mut Random) -> Result<(), String> {
+    let rate = random.log_uniform(0.01, 1.0);
+    scene.with_bad_disk(short(random), |faults| faults.sync_error = rate).await?;
+    if random.chance(0.3) {
+        // Pages are forgotten while nobody has the file open: a process that runs keeps its own for busy ones.
+        scene.broker.crash();
+        scene.world.disk(scene.machine()).drop_clean_pages();
+        scene.broker.supervise();
+    }
+    Ok(())
+}
