@@ -36,7 +36,8 @@ pub fn check(input: &[u8]) {
     let options = OpenOptions {
         clean: flags & 1 != 0,
         // Known or not decides what becomes of holes between segments.
-        recovery_point: (flags & 32 != 0 || recovery_point > 0).then(|| Offset::new(recovery_point)),
+        recovery_point: (flags & 32 != 0 || recovery_point > 0)
+            .then(|| Offset::new(recovery_point)),
         log_start_offset: Offset::new(input.offset()),
         high_watermark: Offset::new(input.offset()),
         topic_id: None,
@@ -337,8 +338,14 @@ pub fn seeds() -> Vec<Vec<u8>> {
         content
     };
     let mut seeds = Vec::new();
-    let heads =
-        [[0, 0, 0, 0], [1, 20, 0, 20], [2, 0, 0, 5], [1, 6, 4, 6], [4 + 8, 10, 0, 9], [32, 0, 0, 0]];
+    let heads = [
+        [0, 0, 0, 0],
+        [1, 20, 0, 20],
+        [2, 0, 0, 5],
+        [1, 6, 4, 6],
+        [4 + 8, 10, 0, 9],
+        [32, 0, 0, 0],
+    ];
     for head in heads {
         let with = |files: &[Vec<u8>]| [&head[..], &files.concat()].concat();
         seeds.push(with(&[]));

@@ -38,6 +38,17 @@ impl LeaderEpochs {
         true
     }
 
+    /// Begins to lead in `epoch` at `end`, on the cluster's word; says whether anything changed.
+    ///
+    /// Epochs above go: no leader had them. They come from a batch whose header has rotted, for the checksum does not cover its
+    /// epoch, and would make every append look late.
+    pub(crate) fn begin(&mut self, epoch: LeaderEpoch, end: Offset) -> bool {
+        let before = self.starts.len();
+        self.starts.retain(|known, _| *known <= epoch);
+        let were_wrong = self.starts.len() != before;
+        self.assign(epoch, end) || were_wrong
+    }
+
     /// The latest epoch.
     pub(crate) fn latest(&self) -> Option<LeaderEpoch> {
         self.starts.last_key_value().map(|(epoch, _)| *epoch)
@@ -144,6 +155,16 @@ mod tests {
         epochs
             .end_offset(LeaderEpoch::new(epoch), Offset::new(log_end))
             .map(|found| (found.epoch.value(), found.offset.value()))
+    }
+
+    #[test]
+    fn epochs_that_no_leader_had_go_when_a_leader_begins() {
+        let mut rotten = epochs(&[(2, 0), (7, 10), (7 | 1 << 20, 15)]);
+        assert!(rotten.begin(LeaderEpoch::new(7), Offset::new(30)));
+        assert_eq!(rotten, epochs(&[(2, 0), (7, 10)]));
+        assert!(!rotten.begin(LeaderEpoch::new(7), Offset::new(30)));
+        assert!(rotten.begin(LeaderEpoch::new(8), Offset::new(30)));
+        assert_eq!(rotten, epochs(&[(2, 0), (7, 10), (8, 30)]));
     }
 
     #[test]

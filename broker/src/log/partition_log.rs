@@ -316,10 +316,15 @@ impl<R: Runtime> PartitionLog<R> {
         self.change_epochs(|epochs| epochs.assign(epoch, offset));
     }
 
-    /// Begins `epoch` at the log end, once an append under way has ended: none of an older epoch follows.
+    /// Begins `epoch` at the log end, once an append under way has ended: none of an older epoch follows. The cluster says
+    /// so, and knows better than the log: epochs above it are of nobody.
     pub async fn begin_epoch(&self, epoch: LeaderEpoch) {
         let _turn = self.writer.lock().await;
-        self.assign_epoch_start(epoch, self.log_end_offset());
+        if let Some(latest) = self.latest_epoch().filter(|latest| *latest > epoch) {
+            tracing::warn!(partition = %self.partition, %latest, %epoch, "the log speaks of a leader epoch that has not been: a batch is damaged");
+        }
+        let end = self.log_end_offset();
+        self.change_epochs(|epochs| epochs.begin(epoch, end));
     }
 
     /// Changes the epochs; the file follows with the next flush.
