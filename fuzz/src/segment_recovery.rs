@@ -178,6 +178,8 @@ async fn judge(world: &World, flags: u8, options: OpenOptions) {
         let truncated = log.truncate_to(Offset::new(start + (end - start) / 2)).await;
         assert!(truncated.is_ok() || !is_checked, "a sound log can be cut: {truncated:?}");
     }
+    // An end inside a hole, as in Kafka, is known only until the next start, unless a record follows.
+    let is_end_stored = flags & 2 == 0 || log.log_end_offset().value() <= OFFSET_MAX;
     if log.fault().is_none() {
         use_log(world, &log, flags).await;
     }
@@ -185,7 +187,7 @@ async fn judge(world: &World, flags: u8, options: OpenOptions) {
     drop(log);
     // As after a crash that has lost the checkpoints but for the log start.
     let unclean = OpenOptions { log_start_offset: before.0, ..OpenOptions::default() };
-    recover_twice(world, unclean, is_checked.then_some(before)).await;
+    recover_twice(world, unclean, (is_checked && is_end_stored).then_some(before)).await;
 }
 
 /// Appends, and then what the flags say.
