@@ -556,8 +556,9 @@ async fn load_some<R: Runtime, W: PartitionWriter, M: Machine>(
     let read = source.writer.read(partition, source.epoch, from, source.buffer_bytes).await;
     let ReadBatches { batches, is_end } = read.map_err(|error| error.to_string())?;
     let next = batches::replay(machine, partition, batches).map_err(|error| error.to_string())?;
-    if next.is_none() && !is_end {
-        return Err("nothing was read before the end".to_owned());
+    if next.is_none_or(|next| next <= from) && !is_end {
+        // Also when damage put older batches behind newer ones: to go on from there would never end.
+        return Err(format!("what was read from {from} on does not lead to the end"));
     }
     Ok((next, is_end))
 }

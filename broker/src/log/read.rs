@@ -227,6 +227,13 @@ impl<R: Runtime> PartitionLog<R> {
             loop {
                 let found = segment.find_timestamp(timestamp, from).await;
                 let batch = match found.map_err(|error| self.read_failed(error))? {
+                    // A segment that was closed is believed without being read: going on behind such a batch would be
+                    // going back, again and again.
+                    Lookup::Batch(batch) if batch.last < from => {
+                        let what =
+                            format!("the batch that ends at {} stands behind {from}", batch.last);
+                        return Err(ReadError::Corrupt(what));
+                    }
                     Lookup::Batch(batch) if batch.first < bound => batch,
                     Lookup::Batch(_) => return Ok(None),
                     Lookup::End => break,

@@ -324,3 +324,32 @@ async fn raft_batches_stand_as_they_are() {
     assert_eq!(log.latest_epoch(), Some(LeaderEpoch::new(2)));
     assert_eq!(log.log_end_offset(), Offset::new(100));
 }
+
+/// A closed segment is believed without being read. Batches out of order whose headers promise times that no record has
+/// once sent a search to and fro without end.
+#[tokio::test]
+async fn a_search_by_time_ends_in_a_segment_whose_batches_are_out_of_order() {
+    let runtime = TokioRuntime::new();
+    let directory = Directory::new(&runtime);
+    std::fs::create_dir_all(directory.log()).unwrap();
+    let put = |name: &str, bytes: &[u8]| std::fs::write(directory.log().join(name), bytes).unwrap();
+    let mut records = Vec::new();
+    for (base, max_timestamp) in [(5_i64, 500_i64), (8, 100), (3, 500)] {
+        let mut bytes = batch(&[100]).to_vec();
+        bytes[..8].copy_from_slice(&base.to_be_bytes());
+        bytes[35..43].copy_from_slice(&max_timestamp.to_be_bytes());
+        records.extend(bytes);
+    }
+    put("00000000000000000000.log", &records);
+    put("00000000000000000000.index", &[]);
+    put(
+        "00000000000000000000.timeindex",
+        &[&500_i64.to_be_bytes()[..], &8_i32.to_be_bytes()].concat(),
+    );
+    put("00000000000000000010.log", &[]);
+    put("00000000000000000010.index", &[]);
+    put("00000000000000000010.timeindex", &[]);
+    let (log, _) = open(&runtime, &directory, small(), CLEAN).await;
+    let found = log.offset_for_timestamp(Timestamp(200), Offset::new(10)).await;
+    assert!(matches!(found, Err(ReadError::Corrupt(_))), "{found:?}");
+}
