@@ -328,6 +328,7 @@ async fn raft_batches_stand_as_they_are() {
 /// A closed segment is believed without being read. Batches out of order whose headers promise times that no record has
 /// once sent a search to and fro without end.
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "lays damaged files down from outside")]
 async fn a_search_by_time_ends_in_a_segment_whose_batches_are_out_of_order() {
     let runtime = TokioRuntime::new();
     let directory = Directory::new(&runtime);
