@@ -56,7 +56,7 @@ pub(super) struct Accumulator {
     next_number: u64,
 }
 
-/// Where records without a key go for now, and how much went there. Source: KIP-794.
+/// Where records without a key go at present, and how much went there. Source: KIP-794.
 #[derive(Debug)]
 struct Sticky {
     partition: PartitionIndex,

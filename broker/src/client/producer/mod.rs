@@ -101,7 +101,7 @@ pub struct Message {
     pub value: Option<Bytes>,
     /// Headers in their order.
     pub headers: Vec<(Bytes, Option<Bytes>)>,
-    /// The record's time; `None` for now.
+    /// The record's time; `None`: when it is handed over.
     pub timestamp: Option<Timestamp>,
 }
 
