@@ -7,7 +7,8 @@
 //! - [`Client`] knows the cluster and finds the right broker: any, the leader of a partition, the coordinator of a group;
 //! - [`Producer`] batches, keeps the order of each partition over retries, and is idempotent by default (KIP-98);
 //! - [`Consumer`] fetches from partitions it is told; [`GroupConsumer`] is told by a classic group (KIP-62);
-//! - [`Admin`] is everything else an operator asks.
+//! - [`Admin`] is everything else an operator asks;
+//! - [`ControllerChannel`] is how a node asks the active controller.
 //!
 //! # Invariants
 //!
@@ -25,6 +26,7 @@ mod admin;
 mod consumer;
 mod assignor;
 mod group_consumer;
+mod controller_channel;
 
 pub use admin::{
     Admin, ClusterDescription, ConfigChange, ConfigEntry, ConfigSource, Each, GroupDescription,
@@ -34,6 +36,9 @@ pub use admin::{
 pub use assignor::Assignor;
 pub use cluster::{Broker, Cluster, MissingTopic, Partition, Topic};
 pub use consumer::{Consumer, ConsumerSettings, Fetched, Start};
+pub use controller_channel::{
+    ControllerChannel, ControllerChannelSettings, ControllerRequest, FindController,
+};
 pub use error::{Endpoint, Error};
 pub use group_consumer::{GroupConsumer, GroupEvent, GroupSettings};
 pub use producer::{

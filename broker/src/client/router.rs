@@ -103,6 +103,16 @@ pub(super) struct Retry<R: Runtime> {
 }
 
 impl<R: Runtime> Retry<R> {
+    /// Pauses of one task that begins now and may take `limit`; the first and the longest of them.
+    pub(super) fn new(
+        runtime: R,
+        limit: Duration,
+        (pause, pause_max): (Duration, Duration),
+    ) -> Self {
+        let started = runtime.now();
+        Self { runtime, started, limit, pause, pause_max }
+    }
+
     /// Waits before another attempt.
     ///
     /// # Errors
@@ -443,13 +453,8 @@ impl<R: Runtime> Client<R> {
 
     /// The pauses of one task that may take this long.
     pub(super) fn retry_for(&self, limit: Duration) -> Retry<R> {
-        Retry {
-            runtime: self.0.runtime.clone(),
-            started: self.0.runtime.now(),
-            limit,
-            pause: self.0.settings.retry_backoff,
-            pause_max: self.0.settings.retry_backoff_max,
-        }
+        let pauses = (self.0.settings.retry_backoff, self.0.settings.retry_backoff_max);
+        Retry::new(self.0.runtime.clone(), limit, pauses)
     }
 }
 
