@@ -148,7 +148,9 @@ impl<R: Runtime> PartitionLog<R> {
             validator::validate(&self.runtime, judge, batch).await?;
         let mut writer = self.turn_to_write().await?;
         // Validating takes time, and so does waiting for the turn.
-        if self.latest_epoch().is_some_and(|latest| latest > leader_epoch) {
+        if self.is_over(leader_epoch)
+            || self.latest_epoch().is_some_and(|latest| latest > leader_epoch)
+        {
             return Err(AppendError::EpochOver(leader_epoch));
         }
         let first = self.log_end_offset();
@@ -230,6 +232,9 @@ impl<R: Runtime> PartitionLog<R> {
         let split = split.get(..count).unwrap_or_default();
         split.iter().try_for_each(Batch::verify_crc).map_err(corrupt)?;
         let mut writer = self.turn_to_write().await?;
+        if self.is_over(leader_epoch) {
+            return Err(AppendError::EpochOver(leader_epoch));
+        }
         let mut end = self.log_end_offset();
         for batch in split {
             let header = batch.header();

@@ -1,6 +1,7 @@
 //! `LogManager`: all logs of a node, over all its log directories.
 
 mod load;
+mod truncation;
 #[cfg(test)]
 mod tests;
 
@@ -242,47 +243,6 @@ impl<R: Runtime> LogManager<R> {
         }
         let home = checkpoint::parent(&from);
         disk.sync_directory(&home).await.map_err(Fault::of("sync", &home))
-    }
-
-    /// [`PartitionLog::truncate_to`], then the checkpoints that would say more than is true.
-    ///
-    /// # Errors
-    ///
-    /// [`Fault`] when the disk fails.
-    pub async fn truncate_to(
-        &self,
-        partition: &TopicPartition,
-        offset: Offset,
-    ) -> Result<(), Fault> {
-        let Some(log) = self.log(partition) else { return Ok(()) };
-        let (start, before) = (log.log_start_offset(), log.recovery_point());
-        let truncated = log.truncate_to(offset).await;
-        let was_cut = truncated.inspect_err(|fault| self.log_failed(partition, fault))?;
-        if was_cut && log.recovery_point() < before {
-            self.checkpoint_recovery_points().await;
-        }
-        if log.log_start_offset() < start {
-            self.checkpoint_log_starts().await;
-        }
-        Ok(())
-    }
-
-    /// [`PartitionLog::truncate_fully_and_start_at`], then the checkpoints of recovery points and log starts.
-    ///
-    /// # Errors
-    ///
-    /// [`Fault`] when the disk fails.
-    pub async fn truncate_fully_and_start_at(
-        &self,
-        partition: &TopicPartition,
-        offset: Offset,
-    ) -> Result<(), Fault> {
-        let Some(log) = self.log(partition) else { return Ok(()) };
-        let truncated = log.truncate_fully_and_start_at(offset).await;
-        truncated.inspect_err(|fault| self.log_failed(partition, fault))?;
-        self.checkpoint_recovery_points().await;
-        self.checkpoint_log_starts().await;
-        Ok(())
     }
 
     /// Takes the directory of a partition's log out of use, because of what happened to that log: unless it was only that

@@ -1,6 +1,6 @@
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -109,6 +109,9 @@ pub struct PartitionLog<R: Runtime> {
     log_start: AtomicI64,
     log_end: AtomicI64,
     high_watermark: AtomicI64,
+    /// The newest leader epoch this replica has entered, as leader or as follower; -1 before the first. Changes in the
+    /// writer's turn only: what was decided in an older one is refused then.
+    entered: AtomicI32,
     pub(super) producers: Mutex<ProducerState>,
     pub(super) epochs: Mutex<Epochs>,
     pub(super) writer: tokio::sync::Mutex<Writer>,
@@ -186,6 +189,7 @@ impl<R: Runtime> PartitionLog<R> {
             log_start: AtomicI64::new(start.value()),
             log_end: AtomicI64::new(end.value()),
             high_watermark: AtomicI64::new(high_watermark.value()),
+            entered: AtomicI32::new(-1),
             producers: Mutex::new(producers),
             epochs: Mutex::new(Epochs {
                 epochs: loaded.epochs,
@@ -316,15 +320,29 @@ impl<R: Runtime> PartitionLog<R> {
         self.change_epochs(|epochs| epochs.assign(epoch, offset));
     }
 
-    /// Begins `epoch` at the log end, once an append under way has ended: none of an older epoch follows. The cluster says
-    /// so, and knows better than the log: epochs above it are of nobody.
-    pub async fn begin_epoch(&self, epoch: LeaderEpoch) {
+    /// Begins `epoch` at the log end, once an append under way has ended, and says where that is: nothing of an older epoch
+    /// follows. The cluster says so, and knows better than the log: epochs above it are of nobody.
+    pub async fn begin_epoch(&self, epoch: LeaderEpoch) -> Offset {
         let _turn = self.writer.lock().await;
+        self.entered.fetch_max(epoch.value(), Ordering::AcqRel);
         if let Some(latest) = self.latest_epoch().filter(|latest| *latest > epoch) {
             tracing::warn!(partition = %self.partition, %latest, %epoch, "the log speaks of a leader epoch that has not been: a batch is damaged");
         }
         let end = self.log_end_offset();
         self.change_epochs(|epochs| epochs.begin(epoch, end));
+        end
+    }
+
+    /// Follows a leader of `epoch`, once an append under way has ended: nothing that was decided in an older epoch follows,
+    /// neither of this node's own leadership nor out of an older leader's answer.
+    pub async fn follow_epoch(&self, epoch: LeaderEpoch) {
+        let _turn = self.writer.lock().await;
+        self.entered.fetch_max(epoch.value(), Ordering::AcqRel);
+    }
+
+    /// True when the replica has entered an epoch newer than `epoch`.
+    pub(super) fn is_over(&self, epoch: LeaderEpoch) -> bool {
+        self.entered.load(Ordering::Acquire) > epoch.value()
     }
 
     /// Changes the epochs; the file follows with the next flush.

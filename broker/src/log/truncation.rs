@@ -8,7 +8,7 @@ use super::partition_log::{Writer, lock};
 use super::segment::{Contents, Lookup, Segment, SegmentPlace};
 use super::{AppendError, Fault, PartitionLog, file_names, recovery, transaction_index};
 use crate::environment::{Disk, File, Runtime};
-use crate::model::Offset;
+use crate::model::{LeaderEpoch, Offset};
 
 impl<R: Runtime> PartitionLog<R> {
     /// Removes all records from `offset` on; nothing to do at or above the log end. Says whether anything was removed.
@@ -20,9 +20,23 @@ impl<R: Runtime> PartitionLog<R> {
     ///
     /// [`Fault`] when the disk fails.
     pub async fn truncate_to(self: &Arc<Self>, offset: Offset) -> Result<bool, Fault> {
+        self.truncate(offset, None).await
+    }
+
+    /// [`truncate_to`](Self::truncate_to), unless the replica has entered a newer leader epoch than `decided_in`.
+    pub(super) async fn truncate(
+        self: &Arc<Self>,
+        offset: Offset,
+        decided_in: Option<LeaderEpoch>,
+    ) -> Result<bool, Fault> {
         self.detached("log truncate", move |log| async move {
             let Some(mut writer) = log.turn_unless_closed().await? else { return Ok(false) };
+            if decided_in.is_some_and(|epoch| log.is_over(epoch)) {
+                return Ok(false);
+            }
             if offset >= log.log_end_offset() {
+                // An epoch that began here and has no record is not the leader's: it would be told of it for ever.
+                log.change_epochs(|epochs| epochs.truncate_from_end(offset));
                 return Ok(false);
             }
             tracing::info!(partition = %log.partition, %offset, end = %log.log_end_offset(), "the log is truncated");
@@ -47,8 +61,21 @@ impl<R: Runtime> PartitionLog<R> {
         self: &Arc<Self>,
         offset: Offset,
     ) -> Result<(), Fault> {
+        self.start_over(offset, None).await
+    }
+
+    /// [`truncate_fully_and_start_at`](Self::truncate_fully_and_start_at), unless the replica has entered a newer leader
+    /// epoch than `decided_in`.
+    pub(super) async fn start_over(
+        self: &Arc<Self>,
+        offset: Offset,
+        decided_in: Option<LeaderEpoch>,
+    ) -> Result<(), Fault> {
         self.detached("log restart", move |log| async move {
             let Some(mut writer) = log.turn_unless_closed().await? else { return Ok(()) };
+            if decided_in.is_some_and(|epoch| log.is_over(epoch)) {
+                return Ok(());
+            }
             tracing::info!(partition = %log.partition, %offset, "the log starts over");
             let result = log.restart(&mut writer, offset).await;
             result.map_err(|error| log.failed("restart the log in", &log.path(), error))

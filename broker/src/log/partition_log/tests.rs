@@ -174,6 +174,37 @@ async fn a_follower_keeps_what_its_leader_wrote_and_drops_a_cut_batch() {
 }
 
 #[tokio::test]
+async fn what_was_decided_in_an_older_epoch_changes_nothing_in_a_newer_one() {
+    let runtime = TokioRuntime::new();
+    let directory = Directory::new(&runtime);
+    let (log, _) = open(&runtime, &directory, small(), unclean()).await;
+    let epoch = LeaderEpoch::new;
+    let from_leader = |offset| {
+        let batch = Batch::parse(batch(&[1])).unwrap();
+        batch.placed(Offset::new(offset), epoch(3)).into_bytes()
+    };
+    log.follow_epoch(epoch(3)).await;
+    log.append_as_follower(from_leader(0), epoch(3)).await.unwrap();
+    // It leads, and then follows again without having written a record.
+    assert_eq!(log.begin_epoch(epoch(4)).await, Offset::new(1));
+    let late = log.append_as_follower(from_leader(1), epoch(3)).await.unwrap_err();
+    assert!(matches!(late, AppendError::EpochOver(_)), "{late}");
+    assert!(!log.truncate(Offset::ZERO, Some(epoch(3))).await.unwrap());
+    log.start_over(Offset::new(9), Some(epoch(3))).await.unwrap();
+    log.follow_epoch(epoch(5)).await;
+    let late = log.append_as_leader(batch(&[1]), CLIENT, epoch(4), Timestamp(5)).await;
+    assert!(matches!(late.unwrap_err(), AppendError::EpochOver(_)));
+    assert_eq!(log.log_end_offset(), Offset::new(1));
+    assert_eq!(log.latest_epoch(), Some(epoch(4)));
+    // The leader tells it that epoch 4 never was: it is forgotten although no record goes with it.
+    assert!(!log.truncate(Offset::new(1), Some(epoch(5))).await.unwrap());
+    assert_eq!(log.latest_epoch(), Some(epoch(3)));
+    assert!(log.truncate(Offset::ZERO, Some(epoch(5))).await.unwrap());
+    log.start_over(Offset::new(9), Some(epoch(5))).await.unwrap();
+    assert_eq!(log.log_start_offset(), Offset::new(9));
+}
+
+#[tokio::test]
 async fn truncating_cuts_across_segments_and_appending_goes_on() {
     let runtime = TokioRuntime::new();
     let directory = Directory::new(&runtime);
