@@ -48,6 +48,9 @@ struct Arguments {
     /// takes until it is found; `--seeds` says after how many to give up.
     #[arg(long, num_args = 0..=1, default_missing_value = "", value_name = "NAME")]
     planted: Option<String>,
+    /// Runs each world in two processes, and takes different digests for a failure.
+    #[arg(long)]
+    twice: bool,
     /// Runs worlds for this many minutes.
     #[arg(long, value_name = "MINUTES", conflicts_with_all = ["seed", "seeds"])]
     minutes: Option<f64>,

@@ -51,6 +51,8 @@ pub(crate) fn run(arguments: &Arguments, goal: Goal) -> ExitCode {
                     }
                     let program = std::env::current_exe().map_err(|error| error.to_string());
                     let outcome = program.and_then(|program| run_one(arguments, &program, seed));
+                    let outcome =
+                        if arguments.twice { again(arguments, seed, outcome) } else { outcome };
                     let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
                     let (totals, progress) = &mut *state;
                     if outcome.as_ref().map_or(true, |report| report.result.is_err()) {
@@ -66,6 +68,23 @@ pub(crate) fn run(arguments: &Arguments, goal: Goal) -> ExitCode {
     progress.clear();
     totals.tell(arguments, progress.elapsed());
     if totals.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs the seed once more; two worlds from one seed that are not the same are a failure.
+fn again(
+    arguments: &Arguments,
+    seed: u64,
+    first: Result<Report, String>,
+) -> Result<Report, String> {
+    let mut first = first?;
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let second = run_one(arguments, &program, seed)?;
+    if first.digest != second.digest {
+        let digests = (first.digest, second.digest);
+        first.result =
+            Err(format!("two-worlds: digests {:016x} and {:016x}", digests.0, digests.1));
+    }
+    Ok(first)
 }
 
 /// Runs one seed in a process of its own; the error is what to tell when it could not even say how it went.
@@ -149,6 +168,13 @@ impl Totals {
         let last = arguments.from.saturating_add(self.done).saturating_sub(1);
         println!("seeds {}..={last}: {} events", arguments.from, self.events);
         println!("simulated: {:.1} hours in {seconds:.0} s", self.hours());
+        if let Some(processor) = seconds_of_children() {
+            let worlds = if arguments.twice { 2.0 } else { 1.0 };
+            let rate = worlds * self.hours() * 3600.0 / processor.max(0.001);
+            println!(
+                "processor: {processor:.0} s, {rate:.0} simulated seconds per processor second"
+            );
+        }
         println!(
             "rates: {:.1} seeds/s, {:.0} simulated seconds per second, {:.0} events/s",
             self.done as f64 / seconds,
@@ -161,4 +187,16 @@ impl Totals {
             println!("{}: {problem}", replay(&options(arguments), *seed));
         }
     }
+}
+
+/// Processor seconds of all processes that this one started and that have ended, where the system tells.
+fn seconds_of_children() -> Option<f64> {
+    /// Linux counts these times in hundredths of a second on every machine that Rust runs on.
+    const TICKS: f64 = 100.0;
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The second field is the program's name in parentheses, which may hold blanks; fields are counted behind it.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_ascii_whitespace().skip(13).take(2).map(str::parse::<f64>);
+    let (user, system) = (fields.next()?.ok()?, fields.next()?.ok()?);
+    Some((user + system) / TICKS)
 }
