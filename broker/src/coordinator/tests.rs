@@ -16,9 +16,9 @@ use super::{
 use crate::environment::tokio::TokioRuntime;
 use crate::model::{
     ErrorCode, GroupId, LeaderEpoch, MemberId, Offset, PartitionIndex, ProducerEpoch, ProducerId,
-    TopicName,
+    Timestamp, TopicName,
 };
-use crate::record::{Batch, Compression, EndTransactionMarker};
+use crate::record::{Batch, Builder, Compression, EndTransactionMarker};
 
 /// Partitions in memory, with faults.
 #[derive(Clone, Default)]
@@ -41,6 +41,8 @@ struct State {
     failure: Option<ErrorCode>,
     /// Reads fail as long.
     failing_reads: u32,
+    /// How often somebody has read.
+    reads: u32,
 }
 
 #[derive(Default)]
@@ -130,6 +132,8 @@ impl PartitionWriter for MemoryWriter {
         max_bytes: usize,
     ) -> Result<ReadBatches, ErrorCode> {
         self.with(|state| {
+            state.reads += 1;
+            assert!(state.reads < 1_000, "a load goes to and fro");
             if state.failing_reads > 0 {
                 state.failing_reads -= 1;
                 return Err(ErrorCode::KafkaStorageError);
@@ -137,7 +141,9 @@ impl PartitionWriter for MemoryWriter {
             let log = state.partitions.entry(partition).or_default();
             let mut bytes = BytesMut::new();
             let mut is_end = true;
-            for batch in log.batches.iter().filter(|batch| batch.header().last_offset() >= from) {
+            // As a log does: from the place where the offset is on, whatever comes then.
+            for batch in log.batches.iter().skip_while(|batch| batch.header().last_offset() < from)
+            {
                 if !bytes.is_empty() && bytes.len() + batch.bytes().len() > max_bytes {
                     is_end = false;
                     break;
@@ -160,7 +166,7 @@ fn group() -> GroupId {
 fn coordinator(writer: &MemoryWriter) -> Coordinator {
     let settings = GroupSettings {
         initial_rebalance_delay_ms: 0,
-        load_buffer_bytes: 100,
+        load_buffer_bytes: 150,
         ..GroupSettings::default()
     };
     Coordinator::start(TokioRuntime::new(), writer.clone(), settings)
@@ -550,12 +556,11 @@ async fn offsets_of_a_transaction_count_when_its_marker_is_committed() {
 
 #[tokio::test(start_paused = true)]
 async fn damaged_records_do_not_stop_a_load() {
-    use crate::record::{Builder, Compression};
     let writer = MemoryWriter::default();
     let coordinator = coordinator(&writer);
     let partition = coordinator.partition_for(&group());
     let mut builder = Builder::new(Offset::ZERO, None, Compression::None);
-    let now = crate::model::Timestamp(0);
+    let now = Timestamp(0);
     builder.append(now, Some(b"\x00\x63future"), Some(b"x"), &[]);
     builder.append(now, Some(b"\x00"), Some(b"x"), &[]);
     builder.append(now, None, Some(b"x"), &[]);
@@ -572,6 +577,28 @@ async fn damaged_records_do_not_stop_a_load() {
     coordinator.elected(partition, EPOCH).await;
     loaded(&coordinator).await;
     assert_eq!(fetch(&coordinator).await, Ok(Some(5)));
+}
+
+/// As one would be that damage has put in disorder: what is read from 4 on ends before 4.
+#[tokio::test(start_paused = true)]
+async fn a_load_does_not_go_to_and_fro_in_a_log_out_of_order() {
+    let writer = MemoryWriter::default();
+    let coordinator = coordinator(&writer);
+    let partition = coordinator.partition_for(&group());
+    let batch = |base| {
+        let mut builder = Builder::new(Offset::new(base), None, Compression::None);
+        builder.append(Timestamp(0), Some(b"\x00\x63"), None, &[]);
+        Batch::parse(builder.build().unwrap()).unwrap()
+    };
+    writer.with(|state| {
+        let log = state.partitions.entry(partition).or_default();
+        log.batches = vec![batch(10), batch(3), batch(11)];
+        (log.end, log.high_watermark) = (12, 12);
+    });
+    coordinator.elected(partition, EPOCH).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(fetch(&coordinator).await, Err(ErrorCode::CoordinatorLoadInProgress));
+    assert!((3..100).contains(&writer.with(|state| state.reads)), "it tries again now and then");
 }
 
 #[tokio::test(start_paused = true)]
