@@ -6,7 +6,7 @@ use kafka_protocol::messages::{AlterConfigsRequest, AlterConfigsResponse};
 use super::context::RequestContext;
 use super::reply::Outcome;
 use super::wire::text;
-use crate::controller::{AlterConfigs, Error, Refusal};
+use crate::controller::{AlterConfigs, Refusal};
 use crate::environment::Runtime;
 use crate::metadata::{ConfigResource, ConfigResourceType};
 use crate::model::ErrorCode;
@@ -30,12 +30,12 @@ pub(super) fn handle<R: Runtime>(
             (ConfigResource::new(kind, &*resource.resource_name), values)
         })
         .collect();
-    let controller = context.services.controller.clone();
+    let controller = context.controller.clone();
     Outcome::Later(Box::pin(async move {
         let names: Vec<ConfigResource> =
             resources.iter().map(|(resource, _)| resource.clone()).collect();
         let asked = AlterConfigs { resources, is_validate_only: request.validate_only };
-        let responses = match controller.ask(asked).await.map_err(Error::into_refusal) {
+        let responses = match controller.ask(asked).await {
             Ok(outcomes) => {
                 outcomes.into_iter().map(|(resource, outcome)| answer(&resource, outcome)).collect()
             }

@@ -1,20 +1,20 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use kafka_protocol::messages::ApiKey;
 use kafka_protocol::protocol::{Encodable, HeaderVersion};
 
+use super::active_controller::{ActiveController, LocalController};
 use super::init_producer_id::ProducerIds;
 use super::reply::{Outcome, Reply, Response, Verdict};
 use super::topic_creation::TopicCreation;
 use crate::config::NodeConfig;
-use crate::controller::{self, Refusal};
+use crate::controller;
 use crate::coordinator::GroupCoordinator;
-use crate::environment::{Elapsed, Runtime, timeout};
+use crate::environment::Runtime;
 use crate::metadata::MetadataImage;
-use crate::model::{ClusterId, ErrorCode, NodeId};
+use crate::model::{ClusterId, NodeId};
 use crate::protocol::{ListenerRole, RequestHeader, encode_response};
 use crate::raft;
 use crate::replication::{FetchSessions, ReplicaManager};
@@ -35,8 +35,12 @@ pub struct Services<R: Runtime> {
     pub replicas: Arc<ReplicaManager<R>>,
     /// Incremental fetches.
     pub fetch_sessions: FetchSessions,
-    /// The controller of this process.
+    /// The controller of this process, active or not.
     pub controller: controller::Handle,
+    /// The active controller, for what this broker itself asks.
+    pub active_controller: ActiveController<R>,
+    /// The active controller, for what clients ask.
+    pub forwarding: ActiveController<R>,
     /// The metadata quorum.
     pub quorum: raft::Handle<R>,
     /// Classic groups and their offsets.
@@ -45,21 +49,6 @@ pub struct Services<R: Runtime> {
     pub producer_ids: ProducerIds,
     /// Topics that are made because somebody named them.
     pub topic_creation: TopicCreation,
-}
-
-impl<R: Runtime> Services<R> {
-    /// Asks the controller, and waits as long as the client wants to. What was asked may come true later all the same.
-    pub(super) async fn ask_controller<Q: controller::Request>(
-        &self,
-        request: Q,
-        timeout_ms: i32,
-    ) -> Result<Q::Outcome, Refusal> {
-        let limit = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
-        match timeout(&self.runtime, limit, self.controller.ask(request)).await {
-            Ok(answer) => answer.map_err(controller::Error::into_refusal),
-            Err(Elapsed) => Err(ErrorCode::RequestTimedOut.into()),
-        }
-    }
 }
 
 /// Where a connection comes from and leads to.
@@ -76,6 +65,7 @@ pub struct Peer {
 }
 
 /// Who asks, over which listener, in which version.
+#[derive(Clone)]
 pub struct RequestContext<R: Runtime> {
     /// What answers.
     pub services: Arc<Services<R>>,
@@ -83,9 +73,18 @@ pub struct RequestContext<R: Runtime> {
     pub peer: Arc<Peer>,
     /// The request's header.
     pub header: RequestHeader,
+    /// Who decides what only the controller decides.
+    pub(super) controller: LocalController,
 }
 
 impl<R: Runtime> RequestContext<R> {
+    /// A request that came over this connection.
+    #[must_use]
+    pub fn new(services: Arc<Services<R>>, peer: Arc<Peer>, header: RequestHeader) -> Self {
+        let controller = LocalController::new(services.controller.clone());
+        Self { services, peer, header, controller }
+    }
+
     /// The version of the request, and of its response.
     pub(super) const fn version(&self) -> i16 {
         self.header.version

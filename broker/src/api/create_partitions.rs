@@ -33,10 +33,14 @@ pub(super) fn handle<R: Runtime>(
         })
         .collect();
     let services = Arc::clone(&context.services);
+    let controller = context.controller.clone();
     Outcome::Later(Box::pin(async move {
         let names: Vec<String> = topics.iter().map(|topic| topic.name.clone()).collect();
         let asked = CreatePartitions { topics, is_validate_only: request.validate_only };
-        let results = match services.ask_controller(asked, request.timeout_ms).await {
+        let results = match controller
+            .ask_within(&services.runtime, asked, request.timeout_ms)
+            .await
+        {
             Ok(outcomes) => {
                 outcomes.into_iter().map(|(name, outcome)| answer(&name, outcome)).collect()
             }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::create_topics_request::{
+    CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
+};
 use kafka_protocol::messages::create_topics_response::{
     CreatableTopicConfigs, CreatableTopicResult,
 };
@@ -10,13 +12,14 @@ use kafka_protocol::messages::{
     CreateTopicsRequest, CreateTopicsResponse, TopicName as WireTopicName,
 };
 
+use super::active_controller::{Remote, check};
 use super::context::RequestContext;
 use super::reply::Outcome;
-use super::wire::text;
+use super::wire::{text, wire_nodes};
 use crate::config::NodeLayers;
 use crate::controller::{CreateTopics, CreatedTopic, NewTopic, Refusal};
 use crate::environment::Runtime;
-use crate::model::{NodeId, PartitionIndex};
+use crate::model::{NodeId, PartitionIndex, TopicId};
 
 pub(super) fn handle<R: Runtime>(
     context: &RequestContext<R>,
@@ -28,8 +31,10 @@ pub(super) fn handle<R: Runtime>(
         is_validate_only: request.validate_only,
     };
     let services = std::sync::Arc::clone(&context.services);
+    let controller = context.controller.clone();
     Outcome::Later(Box::pin(async move {
-        let topics = match services.ask_controller(asked, request.timeout_ms).await {
+        let topics = match controller.ask_within(&services.runtime, asked, request.timeout_ms).await
+        {
             Ok(outcomes) => {
                 let image = services.image.load();
                 let dynamic = image.configurations().of_node(services.node);
@@ -77,6 +82,54 @@ fn translate(topic: &CreatableTopic) -> NewTopic {
             .collect(),
     }
 }
+
+/// How a broker has topics made by itself.
+impl Remote for CreateTopics {
+    type Wire = CreateTopicsRequest;
+
+    fn to_wire(&self) -> CreateTopicsRequest {
+        let topics = self.topics.iter().map(|topic| {
+            let assignments = topic.assignments.iter().map(|(index, replicas)| {
+                CreatableReplicaAssignment::default()
+                    .with_partition_index(index.0)
+                    .with_broker_ids(wire_nodes(replicas))
+            });
+            let configs = topic.configs.iter().map(|(name, value)| {
+                CreatableTopicConfig::default()
+                    .with_name(text(name))
+                    .with_value(value.as_deref().map(text))
+            });
+            CreatableTopic::default()
+                .with_name(WireTopicName(text(&topic.name)))
+                .with_num_partitions(topic.partition_count.unwrap_or(-1))
+                .with_replication_factor(topic.replication_factor.unwrap_or(-1))
+                .with_assignments(assignments.collect())
+                .with_configs(configs.collect())
+        });
+        CreateTopicsRequest::default()
+            .with_topics(topics.collect())
+            .with_timeout_ms(OWN_TIMEOUT_MS)
+            .with_validate_only(self.is_validate_only)
+    }
+
+    /// Leaves out the configuration, which nobody asks for here.
+    fn outcome_of(&self, response: CreateTopicsResponse) -> Result<Self::Outcome, Refusal> {
+        let topics = response.topics.into_iter().map(|topic| {
+            let refused = check(topic.error_code, topic.error_message.as_deref());
+            let created = refused.map(|()| CreatedTopic {
+                id: TopicId(topic.topic_id),
+                partition_count: usize::try_from(topic.num_partitions).unwrap_or(0),
+                replication_factor: usize::try_from(topic.replication_factor).unwrap_or(0),
+                configs: BTreeMap::new(),
+            });
+            (topic.name.to_string(), created)
+        });
+        Ok(topics.collect())
+    }
+}
+
+/// What a broker's own question says of its patience.
+const OWN_TIMEOUT_MS: i32 = 30_000;
 
 fn answer(
     name: &str,
@@ -130,5 +183,39 @@ fn refused(result: CreatableTopicResult, refusal: &Refusal, version: i16) -> Cre
         result.with_num_partitions(-1).with_replication_factor(-1).with_configs(Some(Vec::new()))
     } else {
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::model::ErrorCode;
+
+    #[test]
+    fn what_a_broker_has_made_survives_the_way() {
+        let topic = NewTopic {
+            name: "a".to_owned(),
+            partition_count: Some(3),
+            replication_factor: None,
+            assignments: vec![(PartitionIndex(0), vec![NodeId(1), NodeId(2)])],
+            configs: vec![("k".to_owned(), Some("v".to_owned())), ("n".to_owned(), None)],
+        };
+        let asked = CreateTopics { topics: vec![topic.clone()], is_validate_only: false };
+        let wire = asked.to_wire();
+        assert_eq!(wire.topics.iter().map(translate).collect::<Vec<_>>(), [topic]);
+        let made = CreatableTopicResult::default()
+            .with_name(WireTopicName(text("a")))
+            .with_topic_id(Uuid::from_u128(7))
+            .with_num_partitions(3)
+            .with_replication_factor(2);
+        let refused = CreatableTopicResult::default().with_error_code(36);
+        let response = CreateTopicsResponse::default().with_topics(vec![made, refused]);
+        let outcome = asked.outcome_of(response).unwrap();
+        let created = outcome[0].1.as_ref().unwrap();
+        assert_eq!((created.partition_count, created.replication_factor), (3, 2));
+        let code = outcome[1].1.as_ref().map_err(|refusal| refusal.code);
+        assert_eq!(code, Err(ErrorCode::TopicAlreadyExists));
     }
 }

@@ -52,10 +52,11 @@ pub(super) fn handle<R: Runtime>(
         request.topic_names.iter().map(|name| TopicReference::Name(name.to_string())).collect()
     };
     let services = Arc::clone(&context.services);
+    let controller = context.controller.clone();
     Outcome::Later(Box::pin(async move {
         let mut responses = unclear;
         let asked = DeleteTopics { topics: topics.clone() };
-        match services.ask_controller(asked, request.timeout_ms).await {
+        match controller.ask_within(&services.runtime, asked, request.timeout_ms).await {
             Ok(outcomes) => responses.extend(
                 outcomes
                     .into_iter()

@@ -6,7 +6,7 @@ use kafka_protocol::messages::{IncrementalAlterConfigsRequest, IncrementalAlterC
 use super::context::RequestContext;
 use super::reply::Outcome;
 use super::wire::text;
-use crate::controller::{ConfigChange, ConfigOperation, Error, IncrementalAlterConfigs, Refusal};
+use crate::controller::{ConfigChange, ConfigOperation, IncrementalAlterConfigs, Refusal};
 use crate::environment::Runtime;
 use crate::metadata::{ConfigResource, ConfigResourceType};
 use crate::model::ErrorCode;
@@ -39,13 +39,13 @@ pub(super) fn handle<R: Runtime>(
             }
         }
     }
-    let controller = context.services.controller.clone();
+    let controller = context.controller.clone();
     Outcome::Later(Box::pin(async move {
         let names: Vec<ConfigResource> =
             resources.iter().map(|(resource, _)| resource.clone()).collect();
         let asked = IncrementalAlterConfigs { resources, is_validate_only: request.validate_only };
         let mut responses = refused;
-        match controller.ask(asked).await.map_err(Error::into_refusal) {
+        match controller.ask(asked).await {
             Ok(outcomes) => responses
                 .extend(outcomes.into_iter().map(|(resource, outcome)| answer(&resource, outcome))),
             Err(refusal) => responses

@@ -1,17 +1,22 @@
 //! InitProducerId: an identity for an idempotent producer. Source: KIP-98, KIP-730 (blocks).
 
 use std::ops::Range;
+use std::time::Duration;
 
 use kafka_protocol::messages::{
     InitProducerIdRequest, InitProducerIdResponse, ProducerId as WireProducerId,
 };
 use tokio::sync::Mutex;
 
+use super::active_controller::ActiveController;
 use super::context::RequestContext;
 use super::reply::Outcome;
-use crate::controller::{self, AllocateProducerIds};
+use crate::controller::AllocateProducerIds;
 use crate::environment::Runtime;
 use crate::model::{BrokerEpoch, ErrorCode, NodeId, ProducerId};
+
+/// How long a client waits here for a block, at most.
+const LIMIT: Duration = Duration::from_secs(5);
 
 /// Producer ids this broker may give away: a block at a time from the controller.
 #[derive(Debug, Default)]
@@ -19,17 +24,17 @@ pub struct ProducerIds(Mutex<Range<i64>>);
 
 impl ProducerIds {
     /// The next id; nobody else in the cluster ever gets the same.
-    async fn next(
+    async fn next<R: Runtime>(
         &self,
-        controller: &controller::Handle,
+        controller: &ActiveController<R>,
         broker: NodeId,
         epoch: BrokerEpoch,
     ) -> Result<ProducerId, ErrorCode> {
         let mut block = self.0.lock().await;
         if block.is_empty() {
             let asked = AllocateProducerIds { broker_id: broker, broker_epoch: epoch };
-            let allocated =
-                controller.ask(asked).await.map_err(|error| error.into_refusal().code)?;
+            let answer = controller.ask(&asked, LIMIT).await;
+            let allocated = answer.map_err(|refusal| refusal.code)?;
             let first = allocated.first.0;
             *block = first..first.saturating_add(i64::from(allocated.length));
         }
@@ -53,7 +58,10 @@ pub(super) async fn handle<R: Runtime>(
             match services.image.load().cluster().broker(services.node).map(|broker| broker.epoch) {
                 None => Err(ErrorCode::CoordinatorLoadInProgress),
                 Some(epoch) => {
-                    services.producer_ids.next(&services.controller, services.node, epoch).await
+                    services
+                        .producer_ids
+                        .next(&services.active_controller, services.node, epoch)
+                        .await
                 }
             }
         }
@@ -64,7 +72,10 @@ pub(super) async fn handle<R: Runtime>(
         .with_ongoing_txn_producer_epoch(-1);
     Outcome::Now(match made {
         Ok(id) => response.with_producer_id(WireProducerId(id.0)).with_producer_epoch(0),
-        Err(ErrorCode::NotController) => failed(response, ErrorCode::CoordinatorLoadInProgress),
+        // No controller for now, or it does not know us yet: clients come again.
+        Err(ErrorCode::RequestTimedOut | ErrorCode::StaleBrokerEpoch) => {
+            failed(response, ErrorCode::CoordinatorLoadInProgress)
+        }
         Err(code) => failed(response, code),
     })
 }

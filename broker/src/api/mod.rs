@@ -10,12 +10,20 @@
 )]
 
 mod context;
+mod active_controller;
 mod reply;
 mod wire;
 mod endpoints;
+mod forwarding;
 
+mod allocate_producer_ids;
 mod alter_configs;
+mod alter_partition;
 mod api_versions;
+mod assign_replicas_to_dirs;
+mod broker_heartbeat;
+mod broker_registration;
+mod controller_registration;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;
@@ -27,6 +35,7 @@ mod describe_groups;
 mod describe_log_dirs;
 mod describe_quorum;
 mod describe_topic_partitions;
+mod envelope;
 mod fetch;
 mod find_coordinator;
 mod group_words;
@@ -46,17 +55,19 @@ mod offset_for_leader_epoch;
 mod produce;
 mod sync_group;
 mod topic_creation;
+mod unregister_broker;
 
 use bytes::Bytes;
 use kafka_protocol::messages::{self, ApiKey};
 
+pub use active_controller::{ActiveController, Remote};
 pub use context::{Peer, RequestContext, Services};
 pub use init_producer_id::ProducerIds;
 pub use reply::{Part, Reply, Response, Verdict};
 pub use topic_creation::TopicCreation;
 
 use crate::environment::Runtime;
-use crate::protocol::{DecodeError, decode_body};
+use crate::protocol::{DecodeError, ListenerRole, api_row, decode_body};
 
 /// Routes a request to its handler: decodes (after the schema walk), asks, encodes. Fetch encodes its own responses;
 /// `waiting` handlers touch the disk or another task before they know their outcome, `immediate` ones do not.
@@ -69,8 +80,8 @@ macro_rules! handlers {
         #[cfg(test)]
         const HANDLED: &[ApiKey] = &[ApiKey::Fetch, $(ApiKey::$key,)+ $(ApiKey::$now_key,)+];
 
-        /// Handles one request of an API and version that the table serves; `body` is what follows the header.
-        pub async fn handle<R: Runtime>(context: RequestContext<R>, mut body: Bytes) -> Reply<R::File> {
+        /// Has a request answered here; `body` is what follows the header.
+        async fn answer<R: Runtime>(context: RequestContext<R>, mut body: Bytes) -> Reply<R::File> {
             let (key, version) = (context.header.api_key, context.header.version);
             let malformed = |error: DecodeError| Reply::Close(format!("{key:?} request of version {version}: {error}"));
             match key {
@@ -96,6 +107,22 @@ macro_rules! handlers {
             }
         }
     };
+}
+
+/// Handles one request of an API and version that the table serves; `frame` is the request with its header, `body` what
+/// follows that. What only the controller decides goes to the one that is active.
+pub async fn handle<R: Runtime>(
+    context: RequestContext<R>,
+    frame: Bytes,
+    body: Bytes,
+) -> Reply<R::File> {
+    let is_forwarded = context.peer.role == ListenerRole::Broker
+        && api_row(context.header.api_key).is_some_and(|row| row.is_forwarded);
+    if is_forwarded {
+        forwarding::forward(context, frame, body)
+    } else {
+        answer(context, body).await
+    }
 }
 
 handlers! {
@@ -128,7 +155,15 @@ handlers! {
         DeleteGroups(DeleteGroupsRequest) => delete_groups,
         IncrementalAlterConfigs(IncrementalAlterConfigsRequest) => incremental_alter_configs,
         OffsetDelete(OffsetDeleteRequest) => offset_delete,
+        AlterPartition(AlterPartitionRequest) => alter_partition,
+        Envelope(EnvelopeRequest) => envelope,
         DescribeCluster(DescribeClusterRequest) => describe_cluster,
+        BrokerRegistration(BrokerRegistrationRequest) => broker_registration,
+        BrokerHeartbeat(BrokerHeartbeatRequest) => broker_heartbeat,
+        UnregisterBroker(UnregisterBrokerRequest) => unregister_broker,
+        AllocateProducerIds(AllocateProducerIdsRequest) => allocate_producer_ids,
+        ControllerRegistration(ControllerRegistrationRequest) => controller_registration,
+        AssignReplicasToDirs(AssignReplicasToDirsRequest) => assign_replicas_to_dirs,
         ListConfigResources(ListConfigResourcesRequest) => list_config_resources,
         DescribeTopicPartitions(DescribeTopicPartitionsRequest) => describe_topic_partitions,
     }

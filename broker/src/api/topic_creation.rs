@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tracing::warn;
 
 use super::context::Services;
-use crate::controller::{CreateTopics, Error, NewTopic, Refusal};
+use crate::controller::{CreateTopics, NewTopic, Refusal};
 use crate::environment::Runtime;
 use crate::model::{ErrorCode, TopicName};
 
@@ -40,6 +41,9 @@ struct UnderWay {
 
 /// Topics in one question; the controller refuses a question for too many partitions as a whole.
 const TOPICS_AT_ONCE: usize = 100;
+
+/// How long one question is tried; clients ask again by themselves.
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// Names that wait at most. Who names more has to ask again, which clients do.
 const WAITING_MAX: usize = 10_000;
@@ -97,7 +101,7 @@ async fn ask<R: Runtime>(services: &Services<R>, names: BTreeSet<TopicName>) {
     let topics = names.iter().map(|name| describe(services, name)).collect();
     let request = CreateTopics { topics, is_validate_only: false };
     let refused: Vec<(String, Refusal)> =
-        match services.controller.ask(request).await.map_err(Error::into_refusal) {
+        match services.active_controller.ask(&request, LIMIT).await {
             Ok(outcomes) => outcomes
                 .into_iter()
                 .filter_map(|(name, outcome)| Some((name, outcome.err()?)))

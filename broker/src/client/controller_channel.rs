@@ -165,7 +165,12 @@ impl<R: Runtime> ControllerChannel<R> {
         }
     }
 
-    async fn attempt<Q: ControllerRequest>(
+    /// Asks the active controller once; waits for its turn and for the answer until `deadline`.
+    ///
+    /// # Errors
+    ///
+    /// When nobody is known to be the controller, or not the one that was asked; as any request.
+    pub async fn attempt<Q: ControllerRequest>(
         &self,
         request: &Q,
         deadline: Instant,

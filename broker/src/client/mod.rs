@@ -44,4 +44,4 @@ pub use group_consumer::{GroupConsumer, GroupEvent, GroupSettings};
 pub use producer::{
     Acks, Delivered, Message, Producer, ProducerSettings, Receipt, murmur2, partition_of_key,
 };
-pub use router::{Client, Settings};
+pub use router::{Client, Retry, Settings};

@@ -94,7 +94,7 @@ pub(super) enum Lane {
 
 /// Pauses between attempts, and their end.
 #[derive(Debug)]
-pub(super) struct Retry<R: Runtime> {
+pub struct Retry<R: Runtime> {
     runtime: R,
     started: Instant,
     limit: Duration,
@@ -104,11 +104,8 @@ pub(super) struct Retry<R: Runtime> {
 
 impl<R: Runtime> Retry<R> {
     /// Pauses of one task that begins now and may take `limit`; the first and the longest of them.
-    pub(super) fn new(
-        runtime: R,
-        limit: Duration,
-        (pause, pause_max): (Duration, Duration),
-    ) -> Self {
+    #[must_use]
+    pub fn new(runtime: R, limit: Duration, (pause, pause_max): (Duration, Duration)) -> Self {
         let started = runtime.now();
         Self { runtime, started, limit, pause, pause_max }
     }
@@ -118,7 +115,7 @@ impl<R: Runtime> Retry<R> {
     /// # Errors
     ///
     /// `error` itself when another attempt is of no use; [`Error::GaveUp`] when time is up.
-    pub(super) async fn after(&mut self, error: Error) -> Result<(), Error> {
+    pub async fn after(&mut self, error: Error) -> Result<(), Error> {
         if !error.is_retriable() {
             return Err(error);
         }

@@ -34,6 +34,8 @@ pub(super) struct PartitionChange<'a> {
     pub(super) min_isr: usize,
     /// A replica that may have lost records.
     pub(super) unclean_shutdown: Option<NodeId>,
+    /// Where one replica lies, when that is news.
+    pub(super) directory: Option<(NodeId, DirectoryId)>,
 }
 
 /// Who leads after the change.
@@ -66,6 +68,7 @@ impl<'a> PartitionChange<'a> {
             recovery_state: partition.leader_recovery_state,
             min_isr,
             unclean_shutdown: None,
+            directory: None,
         }
     }
 
@@ -263,7 +266,8 @@ impl<'a> PartitionChange<'a> {
                 .replicas
                 .iter()
                 .map(|id| {
-                    let known = partition.directory(*id);
+                    let news = self.directory.filter(|(replica, _)| replica == id);
+                    let known = news.map(|(_, news)| news).or_else(|| partition.directory(*id));
                     known.unwrap_or_else(|| electorate.cluster.new_directory(*id))
                 })
                 .collect();

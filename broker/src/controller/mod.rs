@@ -13,7 +13,7 @@
 //! committed and with changes of leadership, in the order in which the quorum tells them. All decisions are in
 //! functions without clock, randomness or I/O: `topics.rs` (create, grow, delete), `placement.rs` (where replicas go),
 //! `cluster.rs` and `broker_heartbeat.rs` (who is in, who is fenced), `partitions.rs` (who is in sync) and
-//! `elections.rs` (who leads then), `configurations.rs`, `producer_ids.rs`, `features.rs`.
+//! `elections.rs` (who leads then), `directories.rs` (where replicas lie), `configurations.rs`, `producer_ids.rs`, `features.rs`.
 //!
 //! # Invariants
 //!
@@ -36,6 +36,7 @@ mod topic_names;
 mod topics;
 mod elections;
 mod partitions;
+mod directories;
 mod cluster;
 mod broker_heartbeat;
 mod client_metrics;
@@ -56,8 +57,11 @@ pub use configurations::{
     IncrementalAlterConfigs,
 };
 pub use deciding::{Deciding, Random, Refusal, Request, Soft};
+pub use directories::{AssignReplicas, AssignReplicasOutcome};
 pub use features::{KRAFT_VERSION, bootstrap_records, supported_features};
-pub use partitions::{AlterPartition, AlterPartitionOutcome, AlterPartitionState};
+pub use partitions::{
+    AlterPartition, AlterPartitionOutcome, AlterPartitionState, AlteredPartition,
+};
 pub use producer_ids::{AllocateProducerIds, ProducerIdBlock};
 pub use quorum_controller::{Error, Handle, MetadataLog, NotAppended, QuorumController};
 pub use topic_names::check_topic_name;

@@ -33,7 +33,34 @@ pub struct AlterPartitionState {
 
 /// What became of each partition, in the order asked.
 pub type AlterPartitionOutcome =
-    Vec<(TopicId, Vec<(PartitionIndex, Result<PartitionRegistration, ErrorCode>)>)>;
+    Vec<(TopicId, Vec<(PartitionIndex, Result<AlteredPartition, ErrorCode>)>)>;
+
+/// What its leader is told of a partition after the change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlteredPartition {
+    /// Who leads it.
+    pub leader: Option<NodeId>,
+    /// In which epoch.
+    pub leader_epoch: LeaderEpoch,
+    /// Who is in sync.
+    pub isr: Vec<NodeId>,
+    /// Whether the leader recovers from an unclean election.
+    pub leader_recovery_state: LeaderRecoveryState,
+    /// What the leader's next wish is to be based on.
+    pub partition_epoch: PartitionEpoch,
+}
+
+impl From<&PartitionRegistration> for AlteredPartition {
+    fn from(partition: &PartitionRegistration) -> Self {
+        Self {
+            leader: partition.leader,
+            leader_epoch: partition.leader_epoch,
+            isr: partition.isr.clone(),
+            leader_recovery_state: partition.leader_recovery_state,
+            partition_epoch: partition.partition_epoch,
+        }
+    }
+}
 
 impl Request for AlterPartition {
     type Outcome = AlterPartitionOutcome;
@@ -69,7 +96,7 @@ impl AlterPartition {
         topic: &TopicImage,
         state: &AlterPartitionState,
         records: &mut Vec<MetadataRecord>,
-    ) -> Result<PartitionRegistration, ErrorCode> {
+    ) -> Result<AlteredPartition, ErrorCode> {
         let partition =
             topic.partition(state.partition).ok_or(ErrorCode::UnknownTopicOrPartition)?;
         self.judge(deciding, partition, state)?;
@@ -89,7 +116,7 @@ impl AlterPartition {
                 return Err(ErrorCode::NewLeaderElected);
             }
         }
-        Ok(altered)
+        Ok(AlteredPartition::from(&altered))
     }
 
     /// Whether the wish is up to date and makes sense, in Kafka's order of questions.
@@ -182,7 +209,7 @@ impl Deciding<'_> {
     }
 
     /// A change to one partition, with the rules that its topic is configured for.
-    fn partition_change<'p>(
+    pub(super) fn partition_change<'p>(
         &self,
         topic: &TopicImage,
         partition: &'p PartitionRegistration,
@@ -196,7 +223,10 @@ impl Deciding<'_> {
         PartitionChange::new(partition, election, min_isr)
     }
 
-    fn electorate<'e>(&'e self, is_active: &'e dyn Fn(NodeId) -> bool) -> Electorate<'e> {
+    pub(super) fn electorate<'e>(
+        &'e self,
+        is_active: &'e dyn Fn(NodeId) -> bool,
+    ) -> Electorate<'e> {
         Electorate {
             version: self.version,
             has_eligible_leaders: self.has_eligible_leaders(),

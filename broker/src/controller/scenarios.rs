@@ -14,10 +14,10 @@ use uuid::Uuid;
 
 use super::machine::{Due, Machine};
 use super::{
-    AllocateProducerIds, AlterConfigs, AlterPartition, AlterPartitionState, BrokerHeartbeat,
-    ConfigChange, ConfigOperation, CreatePartitions, CreateTopics, DeleteTopics, GrownTopic,
-    IncrementalAlterConfigs, NewTopic, Refusal, RegisterBroker, Request, Settings, TopicReference,
-    UnregisterBroker, supported_features,
+    AllocateProducerIds, AlterConfigs, AlterPartition, AlterPartitionState, AssignReplicas,
+    BrokerHeartbeat, ConfigChange, ConfigOperation, CreatePartitions, CreateTopics, DeleteTopics,
+    GrownTopic, IncrementalAlterConfigs, NewTopic, Refusal, RegisterBroker, Request, Settings,
+    TopicReference, UnregisterBroker, supported_features,
 };
 use crate::config::NodeConfig;
 use crate::metadata::{
@@ -28,7 +28,9 @@ use crate::model::{
     BrokerEpoch, ClusterId, DirectoryId, LeaderEpoch, NodeId, Offset, PartitionIndex, Timestamp,
     TopicId,
 };
-use crate::protocol::internal_records::metadata::{LeaderChange, MetadataRecord};
+use crate::protocol::internal_records::metadata::{
+    LeaderChange, MetadataRecord, PartitionChangeRecord,
+};
 use crate::state_machine::Decision;
 
 const LEVEL: i16 = 33;
@@ -184,6 +186,7 @@ impl World {
             "alter" => self.alter(&words),
             "replace" => self.replace(&words),
             "isr" => self.isr(&words),
+            "assign" => self.assign(&words),
             "producer-ids" => self.producer_ids(&words),
             "advance" => self.advance(&words),
             "commit" => self.commit(),
@@ -403,9 +406,34 @@ impl World {
         for (_, partitions) in self.ask(&request).unwrap_or_default() {
             for (index, result) in partitions {
                 match result {
-                    Ok(partition) => self.say(format!("{index}: {}", state_of(&partition))),
+                    Ok(altered) => self.say(format!(
+                        "{index}: leader={}/{} isr={} v{}",
+                        altered.leader.map_or("none".to_owned(), |id| id.to_string()),
+                        altered.leader_epoch,
+                        list(&altered.isr),
+                        altered.partition_epoch.0
+                    )),
                     Err(code) => self.say(format!("{index}: {code}")),
                 }
+            }
+        }
+    }
+
+    fn assign(&mut self, words: &Words<'_>) {
+        let id = words.node(1);
+        let epoch = self.machine.image().cluster().broker(id).map_or(0, |broker| broker.epoch.0);
+        let topic = self.machine.image().topics().by_name(words.plain[2]).map(|topic| topic.id);
+        let indexes = words.plain[3..].iter().filter_map(|index| index.parse().ok());
+        let partitions = indexes.map(PartitionIndex).collect();
+        let directory = DirectoryId(Uuid::from_u128(words.number("to").expect("a directory")));
+        let request = AssignReplicas {
+            broker_id: id,
+            broker_epoch: BrokerEpoch(words.number("epoch").unwrap_or(epoch)),
+            directories: vec![(directory, vec![(topic.unwrap_or(TopicId::ZERO), partitions)])],
+        };
+        for (_, topics) in self.ask(&request).unwrap_or_default() {
+            for (index, code) in topics.into_iter().flat_map(|(_, partitions)| partitions) {
+                self.say(format!("{index}: {code}"));
             }
         }
     }
@@ -535,6 +563,7 @@ impl World {
                 if let Some(state) = record.leader_recovery_state {
                     write!(text, " {state:?}").expect("a string");
                 }
+                text += &assignment_of(record);
                 text
             }
             MetadataRecord::RemoveTopic(record) => self.name_of(record.topic_id).to_owned(),
@@ -551,6 +580,26 @@ impl World {
         };
         format!("{name} {rest}").trim_end().to_owned()
     }
+}
+
+/// What a change says of where replicas are.
+fn assignment_of(record: &PartitionChangeRecord) -> String {
+    let mut text = String::new();
+    for (what, ids) in [
+        ("replicas", &record.replicas),
+        ("adding", &record.adding_replicas),
+        ("removing", &record.removing_replicas),
+    ] {
+        if let Some(ids) = ids {
+            write!(text, " {what}={}", list(ids)).expect("a string");
+        }
+    }
+    if let Some(directories) = &record.directories {
+        let ids = directories.iter().map(|id| id.0.as_u128().to_string());
+        let ids = ids.collect::<Vec<_>>().join(",");
+        write!(text, " directories={ids}").expect("a string");
+    }
+    text
 }
 
 fn resource_of(words: &Words<'_>) -> ConfigResource {

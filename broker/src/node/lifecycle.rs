@@ -7,21 +7,28 @@ use arc_swap::ArcSwap;
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
+use crate::api::{ActiveController, Remote};
 use crate::controller::{
-    self, BrokerHeartbeat, Refusal, RegisterBroker, RegisterController, supported_features,
+    BrokerHeartbeat, BrokerStanding, BrokerState, Refusal, RegisterBroker, RegisterController,
+    supported_features,
 };
-use crate::environment::{Elapsed, Runtime, Stop, select, timeout};
+use crate::environment::{Elapsed, Runtime, Stop, Stopper, select, timeout};
 use crate::metadata::{ControllerRegistration, Endpoint, MetadataImage};
 use crate::model::{BrokerEpoch, ClusterId, DirectoryId, ErrorCode, NodeId};
 
 /// After the controller has seen us catch up, the next heartbeat asks to be unfenced at once.
 const SOON: Duration = Duration::from_millis(10);
 
-/// Between attempts to register.
+/// Between attempts to register: the first pause, and the longest.
 const RETRY: Duration = Duration::from_millis(5);
+const RETRY_MAX: Duration = Duration::from_millis(100);
 
 /// Between heartbeats of a start: clients wait for its end.
 const AT_START: Duration = Duration::from_millis(1);
+const AT_START_MAX: Duration = Duration::from_millis(50);
+
+/// Between heartbeats of a broker whose leaderships are being moved.
+const WHEN_LEAVING: Duration = Duration::from_millis(50);
 
 /// What this broker says about itself.
 #[derive(Clone)]
@@ -38,10 +45,19 @@ pub(super) struct Identity {
 /// Keeps this broker registered and heard of.
 pub(super) struct Lifecycle<R: Runtime> {
     pub(super) runtime: R,
-    pub(super) controller: controller::Handle,
+    pub(super) controller: ActiveController<R>,
     pub(super) image: Arc<ArcSwap<MetadataImage>>,
     pub(super) identity: Identity,
     pub(super) heartbeat_interval: Duration,
+}
+
+/// How the node tells its lifecycle to end, and hears that it has.
+#[derive(Clone, Default)]
+pub(super) struct Departure {
+    /// Pulled when this broker wants to stop.
+    pub(super) wanted: Stopper,
+    /// Pulled when the controller has let it go, or there is nothing to be let go from.
+    pub(super) granted: Stopper,
 }
 
 impl<R: Runtime> Lifecycle<R> {
@@ -60,20 +76,22 @@ impl<R: Runtime> Lifecycle<R> {
     }
 
     /// At start the controller may not be active yet, and our former life's session may not have ended.
-    async fn ask_until_taken<Q: controller::Request + Clone + Sync>(
+    async fn ask_until_taken<Q: Remote>(
         &self,
         request: &Q,
         limit: Duration,
     ) -> Result<Q::Outcome, Refusal> {
         let attempts = async {
+            let mut pause = RETRY;
             loop {
-                match self.ask(request.clone()).await {
+                match self.controller.ask(request, limit).await {
                     Err(refusal)
                         if refusal.code.is_retriable()
                             || refusal.code == ErrorCode::DuplicateBrokerRegistration =>
                     {
                         debug!(%refusal, "not registered yet");
-                        self.runtime.sleep(RETRY).await;
+                        self.runtime.sleep(pause).await;
+                        pause = (pause * 2).min(RETRY_MAX);
                     }
                     done => return done,
                 }
@@ -83,10 +101,6 @@ impl<R: Runtime> Lifecycle<R> {
             let message = "the controller did not take the registration in time";
             Err(Refusal::new(ErrorCode::RequestTimedOut, message))
         })
-    }
-
-    async fn ask<Q: controller::Request>(&self, request: Q) -> Result<Q::Outcome, Refusal> {
-        self.controller.ask(request).await.map_err(controller::Error::into_refusal)
     }
 
     fn registration(&self) -> RegisterBroker {
@@ -104,26 +118,42 @@ impl<R: Runtime> Lifecycle<R> {
         }
     }
 
-    /// One heartbeat; says whether the controller holds us for unfenced, and whether we have caught up.
-    async fn beat(&self, epoch: BrokerEpoch) -> Result<(bool, bool), Refusal> {
+    /// One heartbeat, tried for one interval; says what the controller holds us for, and whether we have caught up.
+    async fn beat(
+        &self,
+        epoch: BrokerEpoch,
+        wants_shutdown: bool,
+    ) -> Result<BrokerStanding, Refusal> {
         let metadata_offset = self.image.load().provenance().last.map(|last| last.offset);
         let request = BrokerHeartbeat {
             broker_id: self.identity.node,
             broker_epoch: epoch,
             metadata_offset,
             wants_fence: false,
-            wants_shutdown: false,
+            wants_shutdown,
             offline_directories: Vec::new(),
             cordoned_directories: None,
         };
-        let standing = self.ask(request).await?;
-        Ok((!standing.state.is_fenced(), standing.is_caught_up))
+        self.controller.ask(&request, self.heartbeat_interval).await
     }
 
-    /// Heartbeats until this broker is unfenced in its own image: clients find it then.
-    pub(super) async fn until_unfenced(&self, epoch: BrokerEpoch) -> Result<(), Refusal> {
+    /// Heartbeats until this broker is unfenced in its own image: clients find it then. Says the epoch it has then.
+    pub(super) async fn until_unfenced(
+        &self,
+        mut epoch: BrokerEpoch,
+        limit: Duration,
+    ) -> Result<BrokerEpoch, Refusal> {
+        let mut pause = AT_START;
         loop {
-            self.beat(epoch).await?;
+            match self.beat(epoch, false).await {
+                Ok(_) => {}
+                Err(refusal) if refusal.code == ErrorCode::StaleBrokerEpoch => {
+                    epoch = self.register(limit).await?;
+                }
+                // There is no controller at the moment: whoever comes next knows our registration.
+                Err(refusal) if refusal.code.is_retriable() => debug!(%refusal, "not unfenced yet"),
+                Err(refusal) => return Err(refusal),
+            }
             let image = self.image.load_full();
             if image
                 .cluster()
@@ -131,39 +161,57 @@ impl<R: Runtime> Lifecycle<R> {
                 .is_some_and(|own| own.epoch == epoch && !own.is_fenced)
             {
                 info!(node = %self.identity.node, %epoch, "broker is unfenced");
-                return Ok(());
+                return Ok(epoch);
             }
-            self.runtime.sleep(AT_START).await;
+            self.runtime.sleep(pause).await;
+            pause = (pause * 2).min(AT_START_MAX);
         }
     }
 
-    /// Heartbeats until `stop`; registers anew when the controller does not know us any more.
-    pub(super) async fn run(self, mut epoch: BrokerEpoch, stop: Stop) {
+    /// Heartbeats until `stop`; registers anew when the controller does not know us any more. Once a departure is wanted it
+    /// says so, and ends when the controller grants it: another heartbeat would let the broker in again.
+    pub(super) async fn run(self, mut epoch: BrokerEpoch, departure: Departure, stop: Stop) {
         let mut wait = self.heartbeat_interval;
+        let wanted = departure.wanted.stop();
         loop {
+            let mut is_leaving = wanted.is_stopped();
             select! {
                 () = stop.stopped() => return,
+                () = wanted.stopped(), if !is_leaving => is_leaving = true,
                 () = self.runtime.sleep(wait) => {}
             }
-            wait = self.heartbeat_interval;
+            wait = if is_leaving { WHEN_LEAVING } else { self.heartbeat_interval };
             // The controller has heard a heartbeat before it answers, and it answers when what it saw is committed and
-            // followed: with thousands of new partitions to open that takes longer than a session may be silent.
-            let beat = timeout(&self.runtime, self.heartbeat_interval, self.beat(epoch)).await;
-            let Ok(outcome) = beat else {
-                wait = Duration::ZERO;
-                continue;
-            };
-            match outcome {
-                Ok((false, true)) => wait = SOON,
+            // followed: with thousands of new partitions to open that takes longer than a session may be silent. So one
+            // that is not answered within an interval is followed by the next.
+            match self.beat(epoch, is_leaving).await {
+                Ok(standing) if standing.state == BrokerState::ShutdownNow => {
+                    info!(node = %self.identity.node, "the controller has let this broker go");
+                    departure.granted.pull();
+                    return;
+                }
+                Ok(standing) if standing.state.is_fenced() && standing.is_caught_up => wait = SOON,
                 Ok(_) => {}
+                Err(refusal) if refusal.code == ErrorCode::StaleBrokerEpoch && is_leaving => {
+                    departure.granted.pull();
+                    return;
+                }
                 Err(refusal) if refusal.code == ErrorCode::StaleBrokerEpoch => {
                     warn!(%refusal, "registering again");
-                    match self.ask(self.registration()).await {
-                        Ok(new) => epoch = new,
+                    match self.controller.ask(&self.registration(), self.heartbeat_interval).await {
+                        Ok(new) => {
+                            epoch = new;
+                            wait = SOON;
+                        }
                         Err(refusal) => warn!(%refusal, "registration refused"),
                     }
                 }
-                Err(refusal) => debug!(%refusal, "heartbeat not taken"),
+                Err(refusal) => {
+                    debug!(%refusal, "heartbeat not taken");
+                    if refusal.code == ErrorCode::RequestTimedOut {
+                        wait = Duration::ZERO;
+                    }
+                }
             }
         }
     }

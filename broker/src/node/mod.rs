@@ -4,6 +4,7 @@
 //! recovered, replicas and coordinators follow the image, the broker registers and waits until it is unfenced; only then
 //! are connections served. Stop is the reverse; a killed process needs none of it.
 
+mod controllers;
 mod coordinator_writer;
 mod dynamic_settings;
 mod housekeeping;
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::future;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::api::{ProducerIds, Services, TopicCreation};
 use crate::config::{ListenerAddress, NodeConfig};
@@ -36,9 +37,10 @@ use crate::raft;
 use crate::record::Compression;
 use crate::replication::{FetchSessions, ReplicaManager, SettingsOf as _};
 use crate::server::{Admission, Bound, ConnectionLimits, DRAIN_MAX, Server};
+use controllers::Controllers;
 use coordinator_writer::CoordinatorWriter;
 use dynamic_settings::{DynamicSettings, admission_limits};
-use lifecycle::{Identity, Lifecycle};
+use lifecycle::{Departure, Identity, Lifecycle};
 use publisher::{Follower, OFFSETS_TOPIC, Publisher};
 use storage::Storage;
 use topic_settings::TopicSettings;
@@ -90,6 +92,9 @@ pub struct Node<R: Runtime> {
     runtime: R,
     addresses: BTreeMap<String, SocketAddr>,
     cluster_id: ClusterId,
+    config: Arc<NodeConfig>,
+    image: Arc<ArcSwap<MetadataImage>>,
+    departure: Departure,
     epoch: BrokerEpoch,
     logs: Arc<LogManager<R>>,
     replicas: Arc<ReplicaManager<R>>,
@@ -107,6 +112,9 @@ const FLUSH_CHECK_MAX: Duration = Duration::from_millis(500);
 
 /// How often deleted files are removed.
 const REMOVAL_CHECK: Duration = Duration::from_secs(1);
+
+/// How long a stop waits for the controller to move leaderships away. What cannot be moved by then waits for this node.
+const DEPARTURE_MAX: Duration = Duration::from_secs(30);
 
 /// Bytes of requests a node holds at a time when `queued.max.request.bytes` says nothing.
 const REQUEST_MEMORY_BYTES: u64 = 512 << 20;
@@ -179,9 +187,10 @@ impl<R: Runtime> Node<R> {
         runtime
             .spawn("metadata publisher", publisher.run(follower, background.stop(), halt.clone()));
 
+        let controllers = Controllers::new(&runtime, &config, &quorum, controller.clone());
         let lifecycle = Lifecycle {
             runtime: runtime.clone(),
-            controller: controller.clone(),
+            controller: controllers.for_lifecycle.clone(),
             image: Arc::clone(&image),
             identity: identity(&runtime, &config, &storage, &logs, &addresses),
             heartbeat_interval: config.lifecycle.heartbeat_interval,
@@ -194,8 +203,10 @@ impl<R: Runtime> Node<R> {
             future::join(controller_registered, lifecycle.register(limit)).await;
         registered?;
         let epoch = epoch?;
-        lifecycle.until_unfenced(epoch).await?;
-        runtime.spawn("broker heartbeats", lifecycle.run(epoch, background.stop()));
+        let epoch = lifecycle.until_unfenced(epoch, limit).await?;
+        let departure = Departure::default();
+        let beating = lifecycle.run(epoch, departure.clone(), background.stop());
+        runtime.spawn("broker heartbeats", beating);
         spawn_housekeeping(&runtime, &config, &logs, &replicas, &background, &halt);
 
         let services = Arc::new(Services {
@@ -203,10 +214,12 @@ impl<R: Runtime> Node<R> {
             node: config.node_id,
             cluster_id: storage.cluster_id.clone(),
             config: Arc::clone(&config),
-            image,
+            image: Arc::clone(&image),
             replicas: Arc::clone(&replicas),
             fetch_sessions: FetchSessions::new(config.replication.fetch_session_slots),
             controller,
+            active_controller: controllers.for_broker,
+            forwarding: controllers.for_clients,
             quorum: quorum.clone(),
             groups: groups.clone(),
             producer_ids: ProducerIds::default(),
@@ -228,6 +241,9 @@ impl<R: Runtime> Node<R> {
             runtime,
             addresses,
             cluster_id,
+            config,
+            image,
+            departure,
             epoch,
             logs,
             replicas,
@@ -266,6 +282,7 @@ impl<R: Runtime> Node<R> {
 
     /// Stops in good order, so that the next start can trust what it finds.
     pub async fn shutdown(self) {
+        self.depart().await;
         self.connections.pull();
         for admission in &self.admissions {
             // Each connection ends by itself in that time; one that does not has no say over the stop.
@@ -273,10 +290,30 @@ impl<R: Runtime> Node<R> {
         }
         self.groups.shutdown().await;
         self.background.pull();
-        self.logs.shutdown(Some(self.epoch)).await;
+        // It may have registered again since the start.
+        let registered =
+            self.image.load().cluster().broker(self.config.node_id).map(|own| own.epoch);
+        self.logs.shutdown(Some(registered.unwrap_or(self.epoch))).await;
         self.quorum_stop.pull();
         self.quorum.ended().await;
         info!("stopped");
+    }
+}
+
+impl<R: Runtime> Node<R> {
+    /// Has the controller move leaderships elsewhere, while everything still runs. Nothing to do when there is no elsewhere.
+    async fn depart(&self) {
+        let image = self.image.load_full();
+        let own = self.config.node_id;
+        let is_alone = !image.cluster().brokers().any(|other| other.id != own && other.is_active());
+        if is_alone || !self.config.lifecycle.is_controlled_shutdown_enabled {
+            return;
+        }
+        self.departure.wanted.pull();
+        let granted = self.departure.granted.stop();
+        if timeout(&self.runtime, DEPARTURE_MAX, granted.stopped()).await.is_err() {
+            warn!("the controller has not moved all leaderships away: stopping all the same");
+        }
     }
 }
 

@@ -81,7 +81,7 @@ impl ApiRow {
     }
 }
 
-use Listeners::{Both, Broker};
+use Listeners::{Both, Broker, Controller};
 
 macro_rules! row {
     ($name:ident, $min:literal..=$max:literal, flexible from $flexible:literal, $listeners:expr) => {
@@ -129,7 +129,16 @@ pub const API_TABLE: &[ApiRow] = &[
     row!(IncrementalAlterConfigs, 0..=1, flexible from 1, Both).forwarded(),
     row!(OffsetDelete, 0..=0, flexible from 0, Broker).never_flexible(),
     row!(DescribeQuorum, 0..=2, flexible from 0, Both).forwarded(),
+    row!(AlterPartition, 2..=3, flexible from 0, Controller),
+    row!(Envelope, 0..=0, flexible from 0, Controller),
     row!(DescribeCluster, 0..=2, flexible from 0, Both),
+    row!(BrokerRegistration, 0..=4, flexible from 0, Controller),
+    // Version 2 (cordoned directories) is beyond the codec.
+    row!(BrokerHeartbeat, 0..=1, flexible from 0, Controller),
+    row!(UnregisterBroker, 0..=0, flexible from 0, Both).forwarded(),
+    row!(AllocateProducerIds, 0..=0, flexible from 0, Controller).forwarded(),
+    row!(ControllerRegistration, 0..=0, flexible from 0, Controller),
+    row!(AssignReplicasToDirs, 0..=0, flexible from 0, Controller),
     row!(ListConfigResources, 0..=1, flexible from 0, Broker),
     row!(DescribeTopicPartitions, 0..=0, flexible from 0, Broker),
 ];
@@ -226,7 +235,7 @@ mod tests {
         check(ApiKey::Produce, ListenerRole::Broker, true);
         check(ApiKey::Produce, ListenerRole::Controller, false);
         check(ApiKey::ApiVersions, ListenerRole::Controller, true);
-        assert!(Listeners::Controller.include(ListenerRole::Controller));
-        assert!(!Listeners::Controller.include(ListenerRole::Broker));
+        assert!(Controller.include(ListenerRole::Controller));
+        assert!(!Controller.include(ListenerRole::Broker));
     }
 }

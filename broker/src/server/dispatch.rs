@@ -22,11 +22,12 @@ impl<R: Runtime> Dispatch<R> {
 
 impl<R: Runtime> Service<R> for Dispatch<R> {
     async fn call(&self, mut frame: Bytes) -> Reply<R::File> {
+        let whole = frame.clone();
         match read_request_header(&mut frame, self.peer.role) {
             Ok(Incoming::Request(header)) => {
                 trace!(peer = %self.peer.address, api = ?header.api_key, version = header.version, header.correlation_id, "request");
                 let (services, peer) = (Arc::clone(&self.services), Arc::clone(&self.peer));
-                handle(RequestContext { services, peer, header }, frame).await
+                handle(RequestContext::new(services, peer, header), whole, frame).await
             }
             Ok(Incoming::UnsupportedApiVersions { correlation_id }) => {
                 match unsupported_api_versions(correlation_id) {

@@ -1,5 +1,6 @@
 //! What Apache Kafka 4.4 was measured to answer is what a real node answers, over a real socket.
 
+mod controller;
 mod fetch_limits;
 mod running;
 
@@ -65,7 +66,11 @@ impl Broker {
     }
 
     async fn client(&self) -> Client {
-        let address = self.node.addresses()["PLAINTEXT"];
+        self.client_of("PLAINTEXT").await
+    }
+
+    async fn client_of(&self, listener: &str) -> Client {
+        let address = self.node.addresses()[listener];
         let stream = self.runtime.connect(address).await.expect("it listens");
         Client { stream, correlation: 0 }
     }

@@ -198,8 +198,7 @@ async fn calls_beyond_the_limit_wait_for_those_before() {
     let channel = channel_to(&controller);
     let first = beat(&channel, LONG);
     let second = beat(&channel, SHORT);
-    let second = tokio::select! {
-        biased;
+    let second = select! {
         ended = first => panic!("it was not answered: {ended:?}"),
         ended = second => ended,
     };

@@ -53,7 +53,7 @@ rows! {
         "Idle time after which a connection is closed.";
     "connections.max.reauth.ms" Long "0", Any, ReadOnly Accepted Shown,
         "Longest life of an authenticated session before it must authenticate again; 0 for no limit.";
-    "controlled.shutdown.enable" Boolean "true", Any, ReadOnly Accepted Shown,
+    "controlled.shutdown.enable" Boolean "true", Any, ReadOnly Honoured Shown,
         "Whether a stopping broker first hands over its leaderships.";
     "controller.listener.names" List required, Any, ReadOnly Honoured Shown,
         "Names of the listeners that controllers use.";
@@ -87,7 +87,7 @@ rows! {
         "Samples kept for controller mutation quotas.";
     "controller.quota.window.size.seconds" Int "1", AtLeast(1), ReadOnly Accepted Shown,
         "Length of one such sample.";
-    "controller.socket.timeout.ms" Int "30000", Any, ReadOnly Accepted Shown,
+    "controller.socket.timeout.ms" Int "30000", Any, ReadOnly Honoured Shown,
         "Time a broker waits for an answer of the controller.";
     "cordoned.log.dirs" List "", Any, PerBroker Accepted Shown,
         "Log directories that get no new partitions.";
@@ -371,7 +371,7 @@ rows! {
         "Time a node may take to start.";
     "socket.connection.setup.timeout.max.ms" Long "30000", Any, ReadOnly Accepted Shown,
         "Longest time to set up a connection to another node, after failures.";
-    "socket.connection.setup.timeout.ms" Long "10000", Any, ReadOnly Accepted Shown,
+    "socket.connection.setup.timeout.ms" Long "10000", Any, ReadOnly Honoured Shown,
         "Time to set up a connection to another node.";
     "socket.listen.backlog.size" Int "50", AtLeast(1), ReadOnly Accepted Shown,
         "Connections that may wait to be accepted.";

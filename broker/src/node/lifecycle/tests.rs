@@ -3,12 +3,12 @@ use std::sync::Mutex;
 use bytes::Bytes;
 
 use super::*;
+use crate::client::{ControllerChannel, ControllerChannelSettings};
 use crate::config::NodeConfig;
-use crate::controller::{CreateTopics, MetadataLog, NewTopic, NotAppended, QuorumController};
-use crate::environment::Stopper;
+use crate::controller::{self, CreateTopics, MetadataLog, NewTopic, NotAppended, QuorumController};
 use crate::environment::tokio::TokioRuntime;
 use crate::metadata::{CommittedBatch, MetadataLoader};
-use crate::model::{LeaderEpoch, Offset, Timestamp};
+use crate::model::{LeaderEpoch, Offset, PartitionIndex, Timestamp};
 
 /// A metadata log in memory, and who follows it when the test says so.
 #[derive(Clone, Default)]
@@ -53,61 +53,130 @@ impl Log {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_broker_that_is_long_busy_following_is_not_fenced() {
-    let runtime = TokioRuntime::new();
-    let (log, image) = (Log::default(), Arc::new(ArcSwap::from_pointee(MetadataImage::default())));
-    let settings = controller::Settings {
-        cluster_id: ClusterId::from("c"),
-        config: Arc::new(NodeConfig::dev("data", &[]).unwrap()),
-    };
-    let controller = QuorumController::start(&runtime, settings, log.clone());
-    controller.leader(LeaderEpoch::new(1)).await;
-    let lifecycle = Lifecycle {
-        runtime: runtime.clone(),
-        controller: controller.clone(),
-        image: Arc::clone(&image),
-        identity: Identity {
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// A controller, the log it writes to, and who follows that while the test wants it.
+struct World {
+    runtime: TokioRuntime,
+    log: Log,
+    image: Arc<ArcSwap<MetadataImage>>,
+    controller: controller::Handle,
+    following: Stopper,
+}
+
+impl World {
+    async fn start() -> Self {
+        let runtime = TokioRuntime::new();
+        let (log, image) =
+            (Log::default(), Arc::new(ArcSwap::from_pointee(MetadataImage::default())));
+        let settings = controller::Settings {
             cluster_id: ClusterId::from("c"),
-            node: NodeId(1),
-            incarnation: Uuid::from_u128(1),
-            endpoints: Vec::new(),
-            rack: None,
-            directories: vec![DirectoryId(Uuid::from_u128(1_000))],
-            previous_epoch: None,
-        },
-        heartbeat_interval: Duration::from_secs(2),
-    };
-    let starting = Stopper::new();
-    let following = {
-        let (runtime, log) = (runtime.clone(), log.clone());
-        let (controller, image) = (controller.clone(), Arc::clone(&image));
-        let stop = starting.stop();
-        async move {
+            config: Arc::new(NodeConfig::dev("data", &[]).unwrap()),
+        };
+        let controller = QuorumController::start(&runtime, settings, log.clone());
+        controller.leader(LeaderEpoch::new(1)).await;
+        let world = Self { runtime, log, image, controller, following: Stopper::new() };
+        let (runtime, log) = (world.runtime.clone(), world.log.clone());
+        let (controller, image) = (world.controller.clone(), Arc::clone(&world.image));
+        let stop = world.following.stop();
+        world.runtime.spawn("follower", async move {
             while !stop.is_stopped() {
                 log.follow(&controller, &image).await;
                 runtime.sleep(Duration::from_millis(1)).await;
             }
+        });
+        world
+    }
+
+    fn lifecycle(&self, id: i32) -> Lifecycle<TokioRuntime> {
+        let settings = ControllerChannelSettings::new("test");
+        let channel = ControllerChannel::new(self.runtime.clone(), || None, settings);
+        let local = self.controller.clone();
+        let number = u128::from(id.unsigned_abs());
+        Lifecycle {
+            runtime: self.runtime.clone(),
+            controller: ActiveController::new(self.runtime.clone(), local, || true, channel),
+            image: Arc::clone(&self.image),
+            identity: Identity {
+                cluster_id: ClusterId::from("c"),
+                node: NodeId(id),
+                incarnation: Uuid::from_u128(number),
+                endpoints: Vec::new(),
+                rack: None,
+                directories: vec![DirectoryId(Uuid::from_u128(1_000 * number))],
+                previous_epoch: None,
+            },
+            heartbeat_interval: Duration::from_secs(2),
         }
-    };
-    runtime.spawn("follower", following);
-    let epoch = lifecycle.register(Duration::from_secs(10)).await.unwrap();
-    lifecycle.until_unfenced(epoch).await.unwrap();
-    starting.pull();
+    }
+
+    /// A broker that is registered, let in, and heartbeats from now on.
+    async fn broker(&self, id: i32, departure: &Departure, stop: &Stopper) {
+        let lifecycle = self.lifecycle(id);
+        let epoch = lifecycle.register(LIMIT).await.unwrap();
+        let epoch = lifecycle.until_unfenced(epoch, LIMIT).await.unwrap();
+        self.runtime.spawn("heartbeats", lifecycle.run(epoch, departure.clone(), stop.stop()));
+    }
+
+    fn is_fenced(&self, id: i32) -> Option<bool> {
+        self.image.load().cluster().broker(NodeId(id)).map(|broker| broker.is_fenced)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_is_long_busy_following_is_not_fenced() {
+    let world = World::start().await;
+    let stop = Stopper::new();
+    world.broker(1, &Departure::default(), &stop).await;
+    world.following.pull();
 
     // From here on nothing is followed, as while a large topic is being opened.
-    let asking = controller.clone();
-    runtime.spawn("client", async move {
+    let asking = world.controller.clone();
+    world.runtime.spawn("client", async move {
         let topics = vec![NewTopic { name: "large".to_owned(), ..NewTopic::default() }];
         let _ = asking.ask(CreateTopics { topics, is_validate_only: false }).await;
     });
+    let before = world.log.len();
+    world.runtime.sleep(Duration::from_secs(60)).await;
+    assert!(world.log.len() > before, "the controller writes on");
+    world.log.follow(&world.controller, &world.image).await;
+    assert_eq!(world.is_fenced(1), Some(false));
+    stop.pull();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_leaves_hands_its_leaderships_over_and_stays_out() {
+    let world = World::start().await;
+    let (departure, stop) = (Departure::default(), Stopper::new());
+    world.broker(1, &departure, &stop).await;
+    world.broker(2, &Departure::default(), &stop).await;
+    let assignments = vec![(PartitionIndex(0), vec![NodeId(1), NodeId(2)])];
+    let topics = vec![NewTopic { name: "t".to_owned(), assignments, ..NewTopic::default() }];
+    let created = world.controller.ask(CreateTopics { topics, is_validate_only: false }).await;
+    assert!(created.unwrap()[0].1.is_ok());
+
+    departure.wanted.pull();
+    departure.granted.stop().stopped().await;
+    let leader = || {
+        let image = world.image.load_full();
+        image.topics().by_name("t").unwrap().partition(PartitionIndex(0)).unwrap().leader
+    };
+    assert_eq!(leader(), Some(NodeId(2)));
+    world.runtime.sleep(Duration::from_secs(60)).await;
+    assert_eq!((world.is_fenced(1), world.is_fenced(2)), (Some(true), Some(false)));
+    stop.pull();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_the_controller_does_not_know_any_more_registers_again() {
+    let world = World::start().await;
     let stop = Stopper::new();
-    runtime.spawn("heartbeats", lifecycle.run(epoch, stop.stop()));
-    let before = log.len();
-    runtime.sleep(Duration::from_secs(60)).await;
-    assert!(log.len() > before, "the controller writes on");
-    log.follow(&controller, &image).await;
-    let is_fenced = image.load().cluster().broker(NodeId(1)).map(|own| own.is_fenced);
-    assert_eq!(is_fenced, Some(false));
+    world.broker(1, &Departure::default(), &stop).await;
+    let before = world.image.load().cluster().broker(NodeId(1)).map(|broker| broker.epoch);
+    world.controller.ask(controller::UnregisterBroker(NodeId(1))).await.unwrap();
+    world.runtime.sleep(Duration::from_secs(10)).await;
+    let after = world.image.load().cluster().broker(NodeId(1)).map(|broker| broker.epoch);
+    assert!(after > before);
+    assert_eq!(world.is_fenced(1), Some(false));
     stop.pull();
 }
