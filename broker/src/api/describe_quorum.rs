@@ -12,10 +12,7 @@ use super::reply::Outcome;
 use super::wire::{text, wire_node};
 use crate::environment::Runtime;
 use crate::model::{ErrorCode, Offset, Timestamp};
-use crate::raft::{Description, ReplicaDescription};
-
-/// The one topic with a quorum.
-const METADATA_TOPIC: &str = "__cluster_metadata";
+use crate::raft::{Description, METADATA_TOPIC, ReplicaDescription};
 
 pub(super) async fn handle<R: Runtime>(
     context: &RequestContext<R>,

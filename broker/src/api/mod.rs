@@ -21,6 +21,7 @@ mod alter_configs;
 mod alter_partition;
 mod api_versions;
 mod assign_replicas_to_dirs;
+mod begin_quorum_epoch;
 mod broker_heartbeat;
 mod broker_registration;
 mod controller_registration;
@@ -35,8 +36,10 @@ mod describe_groups;
 mod describe_log_dirs;
 mod describe_quorum;
 mod describe_topic_partitions;
+mod end_quorum_epoch;
 mod envelope;
 mod fetch;
+mod fetch_snapshot;
 mod find_coordinator;
 mod group_words;
 mod heartbeat;
@@ -53,9 +56,11 @@ mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod quorum_words;
 mod sync_group;
 mod topic_creation;
 mod unregister_broker;
+mod vote;
 
 use bytes::Bytes;
 use kafka_protocol::messages::{self, ApiKey};
@@ -157,6 +162,10 @@ handlers! {
         OffsetDelete(OffsetDeleteRequest) => offset_delete,
         AlterPartition(AlterPartitionRequest) => alter_partition,
         Envelope(EnvelopeRequest) => envelope,
+        Vote(VoteRequest) => vote,
+        BeginQuorumEpoch(BeginQuorumEpochRequest) => begin_quorum_epoch,
+        EndQuorumEpoch(EndQuorumEpochRequest) => end_quorum_epoch,
+        FetchSnapshot(FetchSnapshotRequest) => fetch_snapshot,
         DescribeCluster(DescribeClusterRequest) => describe_cluster,
         BrokerRegistration(BrokerRegistrationRequest) => broker_registration,
         BrokerHeartbeat(BrokerHeartbeatRequest) => broker_heartbeat,

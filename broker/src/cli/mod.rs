@@ -21,6 +21,7 @@ mod log;
 mod log_records;
 mod bench;
 mod server;
+mod storage;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -57,6 +58,8 @@ enum Command {
     Group(Client<group::GroupCommand>),
     /// Look into log files, offline
     Log(log::LogArguments),
+    /// Format the directories of a node, and ask whom they belong to
+    Storage(storage::StorageArguments),
     /// Measure throughput and latency of any Kafka broker
     Bench(Client<bench::BenchCommand>),
 }
@@ -140,6 +143,9 @@ fn run_command(command: Command) -> Result<(), Failure> {
             as_client(&it.connection, async |context| bench::run(context, it.command).await)
         }
         Command::Log(arguments) => offline(async |context| log::run(context, arguments).await),
+        Command::Storage(arguments) => {
+            offline(async |context| storage::run(context, arguments).await)
+        }
     }
 }
 
@@ -177,6 +183,9 @@ mod tests {
             "ottla group seek g --to -10 --dry-run",
             "ottla group reset g --to @2026-11-20T10:00Z -t a,b",
             "ottla log dump -r data/a-0",
+            "ottla storage random-uuid",
+            "ottla storage format -t 3Db5QLSqSZieL3rJBUUegA -c server.properties --standalone",
+            "ottla storage info -c server.properties --override node.id=2",
             "ottla bench produce --rate 1000 --seconds 5 --size 100 --acks 1 -o json",
             "ottla bench e2e -n 1000 --payload json",
         ] {
@@ -196,6 +205,9 @@ mod tests {
             "ottla consume a -p 0 -g group",
             "ottla bench produce -n 1 --seconds 1",
             "ottla bench produce --producers 0",
+            "ottla storage format -c server.properties",
+            "ottla storage format -t x -c server.properties",
+            "ottla storage format -t 3Db5QLSqSZieL3rJBUUegA -c f -s -I 1@c:1:3Db5QLSqSZieL3rJBUUegA",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

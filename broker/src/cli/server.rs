@@ -97,7 +97,7 @@ pub(super) fn serve(arguments: &ServeArguments) -> Result<(), Failure> {
     })
 }
 
-async fn read_text(runtime: &TokioRuntime, path: &Path) -> Result<String, Failure> {
+pub(super) async fn read_text(runtime: &TokioRuntime, path: &Path) -> Result<String, Failure> {
     const FILE_BYTES_MAX: u64 = 16 << 20;
     let read = async {
         let file = runtime.disk().open(path, OpenMode::Read).await?;
@@ -111,7 +111,7 @@ async fn read_text(runtime: &TokioRuntime, path: &Path) -> Result<String, Failur
     })
 }
 
-fn misconfigured(error: &crate::config::Error) -> Failure {
+pub(super) fn misconfigured(error: &crate::config::Error) -> Failure {
     use crate::config::Error;
     let advice = match error {
         Error::Syntax { .. } => "write one KEY=VALUE in a line, as Kafka's server.properties does",
@@ -229,7 +229,7 @@ fn announce(node: &Node<TokioRuntime>, data: &Path, is_json: bool) -> Result<(),
     Ok(())
 }
 
-fn not_started(error: &Error) -> Failure {
+pub(super) fn not_started(error: &Error) -> Failure {
     let advice = match error {
         Error::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
             "another program listens there: stop it, or choose with --port N, --any-port or --override listeners=..."
@@ -241,6 +241,9 @@ fn not_started(error: &Error) -> Failure {
             "name an address of this machine: --override listeners=PLAINTEXT://HOST:PORT,CONTROLLER://HOST:PORT"
         }
         Error::Directory(error) => directory_advice(error),
+        Error::NotFormatted(_) => {
+            "format it: `ottla storage format --cluster-id ID --config FILE`, with the cluster's id"
+        }
         Error::ForeignDirectory { .. } => "choose an empty directory with --data or log.dirs",
         Error::Io(_) | Error::Quorum(_) | Error::Metadata(_) => {
             "nothing was changed: keep the directory as it is and look into it with `ottla log dump`"

@@ -29,7 +29,7 @@ use crate::protocol::{
 
 /// How a connection behaves.
 #[derive(Clone, Debug)]
-pub(super) struct ConnectionSettings {
+pub(crate) struct ConnectionSettings {
     /// Sent with every request (`client.id`).
     pub client_id: Arc<str>,
     /// The longest wait for one answer (`request.timeout.ms`).
@@ -42,7 +42,7 @@ pub(super) struct ConnectionSettings {
 
 /// A handle to an open connection; clones share it. It is closed when the last handle is dropped.
 #[derive(Clone, Debug)]
-pub(super) struct Connection<R: Runtime> {
+pub(crate) struct Connection<R: Runtime> {
     runtime: R,
     shared: Arc<Shared>,
     queue: mpsc::Sender<Outgoing>,
@@ -88,7 +88,7 @@ struct Outgoing {
 /// A request under way.
 #[derive(Debug)]
 #[must_use = "the answer is thrown away unless it is waited for"]
-pub(super) struct Pending<R: Runtime, Q> {
+pub(crate) struct Pending<R: Runtime, Q> {
     connection: Connection<R>,
     answer: oneshot::Receiver<Result<Answer, Error>>,
     version: i16,
@@ -103,7 +103,7 @@ impl<R: Runtime> Connection<R> {
     /// # Errors
     ///
     /// [`Error::Unreachable`] when nobody accepts connections there; else as any request.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         runtime: R,
         broker: Endpoint,
         settings: ConnectionSettings,
@@ -142,7 +142,7 @@ impl<R: Runtime> Connection<R> {
     }
 
     /// True once requests can no longer be sent.
-    pub(super) fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.shared.stopper.stop().is_stopped()
     }
 
@@ -151,7 +151,7 @@ impl<R: Runtime> Connection<R> {
     /// # Errors
     ///
     /// [`Error::Unsupported`] when there is none.
-    pub(super) fn version_of<Q: Request>(&self, newest: i16) -> Result<i16, Error> {
+    pub(crate) fn version_of<Q: Request>(&self, newest: i16) -> Result<i16, Error> {
         let (low, high) = (Q::VERSIONS.min, Q::VERSIONS.max.min(newest));
         let unsupported =
             || Error::Unsupported { broker: self.broker().clone(), what: wire::api_name(Q::KEY) };
@@ -193,7 +193,7 @@ impl<R: Runtime> Connection<R> {
     /// # Errors
     ///
     /// When it cannot be encoded or the connection has ended.
-    pub(super) async fn start<Q: Request>(
+    pub(crate) async fn start<Q: Request>(
         &self,
         request: &Q,
         version: i16,
@@ -294,7 +294,7 @@ impl<R: Runtime, Q: Request> Pending<R, Q> {
     /// # Errors
     ///
     /// When the connection ends or stays silent before it, or it cannot be read.
-    pub(super) async fn wait(self) -> Result<(Q::Response, Instant), Error> {
+    pub(crate) async fn wait(self) -> Result<(Q::Response, Instant), Error> {
         let (connection, version) = (self.connection.clone(), self.version);
         let answer = self.answer().await?;
         Ok((connection.decode::<Q>(answer.body, version)?, answer.at))

@@ -35,6 +35,7 @@ pub use admin::{
 };
 pub use assignor::Assignor;
 pub use cluster::{Broker, Cluster, MissingTopic, Partition, Topic};
+pub(crate) use connection::{Connection, ConnectionSettings};
 pub use consumer::{Consumer, ConsumerSettings, Fetched, Start};
 pub use controller_channel::{
     ControllerChannel, ControllerChannelSettings, ControllerRequest, FindController,

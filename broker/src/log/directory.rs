@@ -82,6 +82,21 @@ impl<R: Runtime> LogDirectory<R> {
         cluster_id: &ClusterId,
         node_id: NodeId,
     ) -> Result<bool, DirectoryError> {
+        Self::format_as(runtime, path, cluster_id, node_id, None).await
+    }
+
+    /// [`format`](Self::format), with the id that the directory gets.
+    ///
+    /// # Errors
+    ///
+    /// As [`format`](Self::format).
+    pub async fn format_as(
+        runtime: &R,
+        path: &Path,
+        cluster_id: &ClusterId,
+        node_id: NodeId,
+        directory_id: Option<DirectoryId>,
+    ) -> Result<bool, DirectoryError> {
         let created = runtime.disk().create_directory(path).await;
         created.map_err(DirectoryError::io(path))?;
         match read_properties(runtime, path, Some(cluster_id), node_id).await {
@@ -98,7 +113,7 @@ impl<R: Runtime> LogDirectory<R> {
                 Ok(false)
             }
             Err(DirectoryError::NotFormatted(_)) => {
-                let directory_id = random_id(runtime);
+                let directory_id = directory_id.unwrap_or_else(|| random_id(runtime));
                 let cluster_id = cluster_id.clone();
                 let properties = Properties { cluster_id, node_id, directory_id };
                 let parent = checkpoint::parent(path);

@@ -58,9 +58,7 @@ impl<R: Runtime> Controllers<R> {
 /// Where the leader of the quorum listens, as far as the quorum has told: by the listener that comes first here, or else
 /// the first it has.
 fn find<R: Runtime>(quorum: &raft::Handle<R>, listeners: &[String]) -> Option<client::Endpoint> {
-    let leader = quorum.leader_and_epoch().0?;
-    let voters = quorum.voters().0;
-    let endpoints = voters.endpoints(leader);
+    let (_, endpoints) = quorum.leader_endpoints()?;
     let named = listeners.iter().find_map(|name| endpoints.iter().find(|one| one.name == *name));
     let endpoint = named.or_else(|| endpoints.first())?;
     Some(client::Endpoint::new(endpoint.host.as_str(), endpoint.port))

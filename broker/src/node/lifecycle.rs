@@ -75,6 +75,29 @@ impl<R: Runtime> Lifecycle<R> {
         self.ask_until_taken(&RegisterController(registration), limit).await
     }
 
+    /// Registers the controller of a node that is nothing else, however long that takes.
+    pub(super) async fn keep_controller_registered(
+        &self,
+        registration: ControllerRegistration,
+        stop: Stop,
+    ) {
+        loop {
+            let attempt = self.register_controller(registration.clone(), self.heartbeat_interval);
+            let outcome = select! {
+                () = stop.stopped() => return,
+                outcome = attempt => outcome,
+            };
+            match outcome {
+                Ok(()) => return,
+                Err(refusal) => debug!(%refusal, "the controller is not registered yet"),
+            }
+            select! {
+                () = stop.stopped() => return,
+                () = self.runtime.sleep(self.heartbeat_interval) => {}
+            }
+        }
+    }
+
     /// At start the controller may not be active yet, and our former life's session may not have ended.
     async fn ask_until_taken<Q: Remote>(
         &self,

@@ -1,15 +1,19 @@
 //! Putting a node together: the order of start and of stop is the content of this file.
 //!
-//! Start: log directories, metadata quorum, controller; the metadata log is read to its end; then the logs are opened and
-//! recovered, replicas and coordinators follow the image, the broker registers and waits until it is unfenced; only then
-//! are connections served. Stop is the reverse; a killed process needs none of it.
+//! Start: log directories, metadata quorum, controller; the controller's listeners are served, so that a quorum of several
+//! can elect its leader; the metadata log is read as far as it was committed; then the logs are opened and recovered,
+//! replicas and coordinators follow the image, the broker registers and waits until it is unfenced; only then are clients
+//! served. A node with one role leaves out what belongs to the other. Stop is the reverse; a killed process needs none of
+//! it.
 
 mod controllers;
 mod coordinator_writer;
 mod dynamic_settings;
+mod formatting;
 mod housekeeping;
 mod lifecycle;
 mod publisher;
+mod quorum;
 mod storage;
 mod topic_settings;
 
@@ -29,7 +33,7 @@ use crate::config::{ListenerAddress, NodeConfig};
 use crate::controller::{self, QuorumController, Refusal, supported_features};
 use crate::coordinator::{GroupCoordinator, GroupSettings};
 use crate::environment::{Listener, Runtime, Stop, Stopper, select, timeout};
-use crate::log::{DirectoryError, LogManager};
+use crate::log::{DirectoryError, LogDirectory, LogManager};
 use crate::metadata::{ControllerRegistration, Endpoint, MetadataChanges, MetadataImage};
 use crate::model::{BrokerEpoch, ByteCount, ClusterId, TopicName};
 use crate::protocol::ListenerRole;
@@ -37,6 +41,10 @@ use crate::raft;
 use crate::record::Compression;
 use crate::replication::{FetchSessions, ReplicaManager, SettingsOf as _};
 use crate::server::{Admission, Bound, ConnectionLimits, DRAIN_MAX, Server};
+pub use formatting::{
+    InitialController, InitialVoters, StorageInfo, format_storage, random_uuid_text, storage_info,
+};
+
 use controllers::Controllers;
 use coordinator_writer::CoordinatorWriter;
 use dynamic_settings::{DynamicSettings, admission_limits};
@@ -73,6 +81,13 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// A voter among several, or a broker alone, begins with a directory that somebody has formatted.
+    #[error(
+        "{} is not formatted: a node of a cluster with others must be told which cluster that is, and a voter that lost its disk \
+         must not vote as if it remembered",
+        .0.display()
+    )]
+    NotFormatted(PathBuf),
     /// The configuration asks for what this node cannot be.
     #[error("{0}")]
     Unsupported(String),
@@ -87,7 +102,7 @@ pub enum Error {
     Registration(#[from] Refusal),
 }
 
-/// A running node: broker and controller in one.
+/// A running node: broker, controller or both.
 pub struct Node<R: Runtime> {
     runtime: R,
     addresses: BTreeMap<String, SocketAddr>,
@@ -95,7 +110,8 @@ pub struct Node<R: Runtime> {
     config: Arc<NodeConfig>,
     image: Arc<ArcSwap<MetadataImage>>,
     departure: Departure,
-    epoch: BrokerEpoch,
+    /// Of the broker; `None` when this node is only a controller.
+    epoch: Option<BrokerEpoch>,
     logs: Arc<LogManager<R>>,
     replicas: Arc<ReplicaManager<R>>,
     groups: GroupCoordinator<R>,
@@ -105,6 +121,8 @@ pub struct Node<R: Runtime> {
     quorum: raft::Handle<R>,
     quorum_stop: Stopper,
     halt: Stopper,
+    /// Locked as long as the node runs, also where it has no partitions.
+    _directories: Vec<Arc<LogDirectory<R>>>,
 }
 
 /// How often `flush.ms` is looked at, unless the configuration says more often.
@@ -128,7 +146,7 @@ impl<R: Runtime> Node<R> {
     #[expect(clippy::too_many_lines, reason = "the order of start is the content of this file")]
     pub async fn start(runtime: R, config: NodeConfig) -> Result<Self, Error> {
         let config = Arc::new(config);
-        check_supported(&config)?;
+        quorum::check_supported(&config)?;
         let storage = storage::open(&runtime, &config).await?;
         let admitted = admission_limits(&runtime, &config.sockets).await;
         let admitted = admitted.map_err(Error::Unsupported)?;
@@ -137,7 +155,7 @@ impl<R: Runtime> Node<R> {
         let (connections, background, quorum_stop, halt) =
             (Stopper::new(), Stopper::new(), Stopper::new(), Stopper::new());
 
-        let quorum = start_quorum(&runtime, &config, &storage, &addresses, &quorum_stop).await?;
+        let quorum = quorum::start(&runtime, &config, &storage, &addresses, &quorum_stop).await?;
         let settings = controller::Settings {
             cluster_id: storage.cluster_id.clone(),
             config: Arc::clone(&config),
@@ -145,37 +163,35 @@ impl<R: Runtime> Node<R> {
         let controller = QuorumController::start(&runtime, settings, quorum.clone());
         let mut follower =
             Follower::new(runtime.clone(), quorum.clone(), controller.clone(), &config);
-        let first = follower
-            .catch_up(quorum.high_watermark())
-            .await
-            .map_err(|error| Error::Metadata(error.to_string()))?;
+        let common = Common {
+            runtime: runtime.clone(),
+            config: Arc::clone(&config),
+            cluster_id: storage.cluster_id.clone(),
+            image: Arc::new(ArcSwap::from_pointee(MetadataImage::default())),
+            controllers: Controllers::new(&runtime, &config, &quorum, controller.clone()),
+            controller,
+            quorum: quorum.clone(),
+        };
+        let (of_controller, of_broker): (Vec<_>, Vec<_>) =
+            bound.into_iter().partition(|listener| listener.role == ListenerRole::Controller);
+        // Other voters must be heard before there can be a leader, and so before anything else can be known here.
+        let none = Parts::open(&common, Vec::new(), &MetadataImage::default()).await;
+        let [for_clients, for_controllers] = &admissions;
+        common.serve(&none, of_controller, for_controllers, &connections);
 
-        let topic_settings = TopicSettings(Arc::clone(&config));
-        let known = first.clone();
-        let settings_of =
-            move |topic: &TopicName| topic_settings.settings_of(&known, topic.as_str());
-        let logs = LogManager::open(
-            runtime.clone(),
-            storage.directories.clone(),
-            config.logs.recovery_parallelism,
-            settings_of,
-        )
-        .await;
-        let image = Arc::new(ArcSwap::from_pointee(MetadataImage::default()));
-        let replicas = Arc::new(ReplicaManager::new(
-            config.node_id,
-            Arc::clone(&logs),
-            Box::new(TopicSettings(Arc::clone(&config))),
-        ));
-        let writer = CoordinatorWriter::new(
-            runtime.clone(),
-            Arc::clone(&replicas),
-            TopicName::from(OFFSETS_TOPIC),
-        );
-        let groups = GroupCoordinator::start(runtime.clone(), writer, group_settings(&config));
+        let end = quorum::caught_up(&runtime, &quorum).await?;
+        let first =
+            follower.catch_up(end).await.map_err(|error| Error::Metadata(error.to_string()))?;
+        // A controller alone has no partitions: its log directories hold the metadata log only.
+        let parts = if config.roles.broker {
+            Parts::open(&common, storage.directories.clone(), &first).await
+        } else {
+            none
+        };
+        let Parts { logs, replicas, groups } = parts.clone();
         let publisher = Publisher {
             node: config.node_id,
-            image: Arc::clone(&image),
+            image: Arc::clone(&common.image),
             replicas: Arc::clone(&replicas),
             groups: groups.clone(),
             dynamic: DynamicSettings::new(runtime.clone(), Arc::clone(&config), admissions.clone()),
@@ -187,62 +203,46 @@ impl<R: Runtime> Node<R> {
         runtime
             .spawn("metadata publisher", publisher.run(follower, background.stop(), halt.clone()));
 
-        let controllers = Controllers::new(&runtime, &config, &quorum, controller.clone());
         let lifecycle = Lifecycle {
             runtime: runtime.clone(),
-            controller: controllers.for_lifecycle.clone(),
-            image: Arc::clone(&image),
+            controller: common.controllers.for_lifecycle.clone(),
+            image: Arc::clone(&common.image),
             identity: identity(&runtime, &config, &storage, &logs, &addresses),
             heartbeat_interval: config.lifecycle.heartbeat_interval,
         };
         let limit = config.lifecycle.initial_registration_timeout;
         let own = controller_registration(&config, &lifecycle.identity, &addresses);
-        // Side by side: both records are made durable with one sync.
-        let controller_registered = lifecycle.register_controller(own, limit);
-        let (registered, epoch) =
-            future::join(controller_registered, lifecycle.register(limit)).await;
-        registered?;
-        let epoch = epoch?;
-        let epoch = lifecycle.until_unfenced(epoch, limit).await?;
         let departure = Departure::default();
-        let beating = lifecycle.run(epoch, departure.clone(), background.stop());
-        runtime.spawn("broker heartbeats", beating);
-        spawn_housekeeping(&runtime, &config, &logs, &replicas, &background, &halt);
-
-        let services = Arc::new(Services {
-            runtime: runtime.clone(),
-            node: config.node_id,
-            cluster_id: storage.cluster_id.clone(),
-            config: Arc::clone(&config),
-            image: Arc::clone(&image),
-            replicas: Arc::clone(&replicas),
-            fetch_sessions: FetchSessions::new(config.replication.fetch_session_slots),
-            controller,
-            active_controller: controllers.for_broker,
-            forwarding: controllers.for_clients,
-            quorum: quorum.clone(),
-            groups: groups.clone(),
-            producer_ids: ProducerIds::default(),
-            topic_creation: TopicCreation::default(),
-        });
-        let server = Arc::new(Server::new(runtime.clone(), services, limits(&config)));
-        for listener in bound {
-            let [of_broker, of_controller] = &admissions;
-            let admission = match listener.role {
-                ListenerRole::Broker => of_broker.clone(),
-                ListenerRole::Controller => of_controller.clone(),
+        let epoch = if config.roles.broker {
+            // Side by side: both records are made durable with one sync.
+            let is_controller = config.roles.controller;
+            let controller_registered = async {
+                if is_controller { lifecycle.register_controller(own, limit).await } else { Ok(()) }
             };
-            let accepting = Arc::clone(&server).accept(listener, admission, connections.stop());
-            runtime.spawn("listener", accepting);
-        }
+            let (registered, epoch) =
+                future::join(controller_registered, lifecycle.register(limit)).await;
+            registered?;
+            let epoch = lifecycle.until_unfenced(epoch?, limit).await?;
+            let beating = lifecycle.run(epoch, departure.clone(), background.stop());
+            runtime.spawn("broker heartbeats", beating);
+            Some(epoch)
+        } else {
+            let stop = background.stop();
+            runtime.spawn("controller registration", async move {
+                lifecycle.keep_controller_registered(own, stop).await;
+            });
+            None
+        };
+        spawn_housekeeping(&runtime, &config, &logs, &replicas, &background, &halt);
+        common.serve(&parts, of_broker, for_clients, &connections);
         let cluster_id = storage.cluster_id;
-        info!(node = %config.node_id, %cluster_id, %epoch, "started");
+        info!(node = %config.node_id, %cluster_id, epoch = epoch.map(|epoch| epoch.0), "started");
         Ok(Self {
             runtime,
             addresses,
             cluster_id,
             config,
-            image,
+            image: common.image,
             departure,
             epoch,
             logs,
@@ -254,6 +254,7 @@ impl<R: Runtime> Node<R> {
             quorum,
             quorum_stop,
             halt,
+            _directories: storage.directories,
         })
     }
 
@@ -275,6 +276,12 @@ impl<R: Runtime> Node<R> {
         &self.replicas
     }
 
+    /// The metadata quorum as this node sees it.
+    #[must_use]
+    pub const fn quorum(&self) -> &raft::Handle<R> {
+        &self.quorum
+    }
+
     /// Ends when the node cannot go on: its disks or its metadata log are gone.
     pub async fn halted(&self) {
         self.halt.stop().stopped().await;
@@ -293,7 +300,7 @@ impl<R: Runtime> Node<R> {
         // It may have registered again since the start.
         let registered =
             self.image.load().cluster().broker(self.config.node_id).map(|own| own.epoch);
-        self.logs.shutdown(Some(registered.unwrap_or(self.epoch))).await;
+        self.logs.shutdown(self.epoch.map(|epoch| registered.unwrap_or(epoch))).await;
         self.quorum_stop.pull();
         self.quorum.ended().await;
         info!("stopped");
@@ -306,7 +313,8 @@ impl<R: Runtime> Node<R> {
         let image = self.image.load_full();
         let own = self.config.node_id;
         let is_alone = !image.cluster().brokers().any(|other| other.id != own && other.is_active());
-        if is_alone || !self.config.lifecycle.is_controlled_shutdown_enabled {
+        let is_enabled = self.config.lifecycle.is_controlled_shutdown_enabled;
+        if self.epoch.is_none() || is_alone || !is_enabled {
             return;
         }
         self.departure.wanted.pull();
@@ -317,27 +325,92 @@ impl<R: Runtime> Node<R> {
     }
 }
 
-/// Refuses roles and quorums that this program does not have yet, saying so.
-fn check_supported(config: &NodeConfig) -> Result<(), Error> {
-    if !(config.roles.broker && config.roles.controller) {
-        let message =
-            "process.roles must be broker,controller: nodes with one role are not supported yet";
-        return Err(Error::Unsupported(message.to_owned()));
+/// What all that a node does has in common.
+struct Common<R: Runtime> {
+    runtime: R,
+    config: Arc<NodeConfig>,
+    cluster_id: ClusterId,
+    image: Arc<ArcSwap<MetadataImage>>,
+    controller: controller::Handle,
+    controllers: Controllers<R>,
+    quorum: raft::Handle<R>,
+}
+
+/// What a broker has besides: logs, and what lives on them. A controller's are empty.
+struct Parts<R: Runtime> {
+    logs: Arc<LogManager<R>>,
+    replicas: Arc<ReplicaManager<R>>,
+    groups: GroupCoordinator<R>,
+}
+
+impl<R: Runtime> Clone for Parts<R> {
+    fn clone(&self) -> Self {
+        Self {
+            logs: Arc::clone(&self.logs),
+            replicas: Arc::clone(&self.replicas),
+            groups: self.groups.clone(),
+        }
     }
-    if config.quorum.voters.iter().any(|voter| voter.id != config.node_id) {
-        let message = "controller.quorum.voters names other nodes: quorums of several voters are not supported yet";
-        return Err(Error::Unsupported(message.to_owned()));
+}
+
+impl<R: Runtime> Parts<R> {
+    /// Opens and recovers the logs in `directories`, with the settings that `known` has for them.
+    async fn open(
+        common: &Common<R>,
+        directories: Vec<Arc<LogDirectory<R>>>,
+        known: &MetadataImage,
+    ) -> Self {
+        let (runtime, config) = (&common.runtime, &common.config);
+        let topic_settings = TopicSettings(Arc::clone(config));
+        let known = known.clone();
+        let settings_of =
+            move |topic: &TopicName| topic_settings.settings_of(&known, topic.as_str());
+        let threads = config.logs.recovery_parallelism;
+        let logs = LogManager::open(runtime.clone(), directories, threads, settings_of).await;
+        let replicas = Arc::new(ReplicaManager::new(
+            config.node_id,
+            Arc::clone(&logs),
+            Box::new(TopicSettings(Arc::clone(config))),
+        ));
+        let topic = TopicName::from(OFFSETS_TOPIC);
+        let writer = CoordinatorWriter::new(runtime.clone(), Arc::clone(&replicas), topic);
+        let groups = GroupCoordinator::start(runtime.clone(), writer, group_settings(config));
+        Self { logs, replicas, groups }
     }
-    let foreign = config
-        .listeners
-        .iter()
-        .find(|listener| listener.protocol != crate::config::SecurityProtocol::Plaintext);
-    match foreign {
-        Some(listener) => Err(Error::Unsupported(format!(
-            "listener {listener} uses {}: only PLAINTEXT is supported yet",
-            listener.protocol.name()
-        ))),
-        None => Ok(()),
+}
+
+impl<R: Runtime> Common<R> {
+    /// Serves these listeners from now on. Those of the controller have memory of their own: no flood of records keeps the
+    /// quorum's votes out.
+    fn serve(
+        &self,
+        parts: &Parts<R>,
+        bound: Vec<Bound<R::Listener>>,
+        admission: &Admission,
+        connections: &Stopper,
+    ) {
+        let services = Arc::new(Services {
+            runtime: self.runtime.clone(),
+            node: self.config.node_id,
+            cluster_id: self.cluster_id.clone(),
+            config: Arc::clone(&self.config),
+            image: Arc::clone(&self.image),
+            replicas: Arc::clone(&parts.replicas),
+            fetch_sessions: FetchSessions::new(self.config.replication.fetch_session_slots),
+            controller: self.controller.clone(),
+            active_controller: self.controllers.for_broker.clone(),
+            forwarding: self.controllers.for_clients.clone(),
+            quorum: self.quorum.clone(),
+            groups: parts.groups.clone(),
+            producer_ids: ProducerIds::default(),
+            topic_creation: TopicCreation::default(),
+        });
+        let server = Arc::new(Server::new(self.runtime.clone(), services, limits(&self.config)));
+        for listener in bound {
+            let accepting =
+                Arc::clone(&server).accept(listener, admission.clone(), connections.stop());
+            self.runtime.spawn("listener", accepting);
+        }
     }
 }
 
@@ -361,40 +434,6 @@ async fn bind<R: Runtime>(runtime: &R, config: &NodeConfig) -> Result<Listening<
         bound.push(Bound { name: listener.name.clone(), role, listener: socket });
     }
     Ok((bound, addresses))
-}
-
-async fn start_quorum<R: Runtime>(
-    runtime: &R,
-    config: &NodeConfig,
-    storage: &Storage<R>,
-    addresses: &BTreeMap<String, SocketAddr>,
-    stop: &Stopper,
-) -> Result<raft::Handle<R>, Error> {
-    let endpoints = endpoints(config, addresses, ListenerRole::Controller)
-        .into_iter()
-        .map(|endpoint| raft::Endpoint {
-            name: endpoint.listener_name,
-            host: endpoint.host,
-            port: endpoint.port,
-        })
-        .collect();
-    let local = storage::format_metadata(runtime, config, storage, endpoints).await?;
-    let settings = raft::Settings {
-        election_timeout: config.quorum.election_timeout,
-        election_backoff_max: config.quorum.election_backoff_max,
-        fetch_timeout: config.quorum.fetch_timeout,
-        request_timeout: config.quorum.request_timeout,
-        retry_backoff: config.quorum.retry_backoff,
-        ..raft::Settings::new(storage.cluster_id.clone(), local)
-    };
-    let options = raft::Options {
-        log_directory: config.metadata_log.directory.clone(),
-        settings,
-        static_voters: None,
-        segment_bytes: u64::try_from(config.metadata_log.segment_bytes).unwrap_or(u64::MAX),
-        segment_ms: i64::try_from(config.metadata_log.segment_age.as_millis()).unwrap_or(i64::MAX),
-    };
-    Ok(raft::start(runtime.clone(), options, stop.stop()).await?)
 }
 
 /// The advertised listeners of one role, with the ports and addresses that were really bound where none were given.

@@ -1,6 +1,7 @@
 //! Log directories at start: who they belong to, and an empty one is formatted by itself.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,11 +9,9 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::Error;
-use crate::config::NodeConfig;
-use crate::controller::bootstrap_records;
+use crate::config::{HostPort, NodeConfig};
 use crate::environment::{Disk, Runtime};
 use crate::log::{DirectoryError, LogDirectory, META_PROPERTIES};
-use crate::metadata::MetadataVersion;
 use crate::model::{ClusterId, uuid_to_text};
 use crate::raft::{self, Endpoint, ReplicaKey, Voter, VoterSet};
 
@@ -35,6 +34,7 @@ pub(super) async fn open<R: Runtime>(
     created.map_err(|source| DirectoryError::Io { path: metadata_path.clone(), source })?;
     // Before it is opened: even a lock would be a file in somebody else's directory.
     refuse_foreign(runtime, metadata_path).await?;
+    let is_lone = is_lone_voter(config);
     let cluster_id = match LogDirectory::open(
         runtime.clone(),
         metadata_path.clone(),
@@ -44,6 +44,9 @@ pub(super) async fn open<R: Runtime>(
     .await
     {
         Ok(directory) => directory.cluster_id().clone(),
+        Err(DirectoryError::NotFormatted(path)) if !is_lone => {
+            return Err(Error::NotFormatted(path));
+        }
         Err(DirectoryError::NotFormatted(_)) => ClusterId::new(uuid_to_text(random_uuid(runtime))),
         Err(error) => return Err(error.into()),
     };
@@ -84,7 +87,7 @@ async fn open_one<R: Runtime>(
 
 /// An unformatted directory with things in it is somebody else's, unless all there is is what an own format left that lost
 /// power before the end.
-async fn refuse_foreign<R: Runtime>(runtime: &R, path: &Path) -> Result<(), Error> {
+pub(super) async fn refuse_foreign<R: Runtime>(runtime: &R, path: &Path) -> Result<(), Error> {
     let entries = match runtime.disk().list(path).await {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -103,7 +106,36 @@ async fn refuse_foreign<R: Runtime>(runtime: &R, path: &Path) -> Result<(), Erro
     }
 }
 
-/// Begins the metadata log where there is none: this node is its only voter.
+/// True when this node is the only voter that its configuration knows: it may found a cluster on an empty disk without being
+/// told to. A bootstrap server counts as this node when it is one of its own controller listeners.
+pub(super) fn is_lone_voter(config: &NodeConfig) -> bool {
+    if !config.roles.controller {
+        return false;
+    }
+    let quorum = &config.quorum;
+    let is_own_listener = |server: &HostPort| {
+        let mut own = config.advertised_listeners.iter().chain(&config.listeners);
+        own.any(|listener| {
+            let host = listener.host.as_deref().unwrap_or("0.0.0.0");
+            let is_own_host = host == server.host
+                || (host == "0.0.0.0" || host == "::" || is_loopback(host))
+                    && is_loopback(&server.host);
+            config.controller_listener_names.contains(&listener.name)
+                // A port that the system chooses is known to nobody else.
+                && (listener.port == server.port || listener.port == 0)
+                && is_own_host
+        })
+    };
+    quorum.voters.iter().all(|voter| voter.id == config.node_id)
+        && quorum.bootstrap_servers.iter().all(is_own_listener)
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Begins the metadata log of a lone voter where there is none; whoever is one of several is told its voters when it is
+/// formatted, or finds them in the log.
 pub(super) async fn format_metadata<R: Runtime>(
     runtime: &R,
     config: &NodeConfig,
@@ -112,16 +144,13 @@ pub(super) async fn format_metadata<R: Runtime>(
 ) -> Result<ReplicaKey, Error> {
     let directory = &config.metadata_log.directory;
     let key = ReplicaKey::new(config.node_id, storage.metadata.id());
-    if raft::is_formatted(runtime.disk(), directory).await? {
+    if !is_lone_voter(config) || raft::is_formatted(runtime.disk(), directory).await? {
         return Ok(key);
     }
     let voters =
         VoterSet::new([Voter { key, endpoints, kraft_version_min: 0, kraft_version_max: 1 }]);
-    let level = MetadataVersion::LATEST.level();
-    let records: Result<_, _> =
-        bootstrap_records().iter().map(|record| record.encode_at(level)).collect();
-    let records = records.map_err(|error| Error::Metadata(error.to_string()))?;
-    raft::format(runtime.disk(), directory, voters, records, runtime.wall_clock()).await?;
+    // What a cluster begins with is written into the log by its first active controller, for others to follow.
+    raft::format(runtime.disk(), directory, voters, Vec::new(), runtime.wall_clock()).await?;
     Ok(key)
 }
 

@@ -128,9 +128,13 @@ pub const API_TABLE: &[ApiRow] = &[
     row!(DeleteGroups, 0..=2, flexible from 2, Broker),
     row!(IncrementalAlterConfigs, 0..=1, flexible from 1, Both).forwarded(),
     row!(OffsetDelete, 0..=0, flexible from 0, Broker).never_flexible(),
+    row!(Vote, 0..=2, flexible from 0, Controller),
+    row!(BeginQuorumEpoch, 0..=1, flexible from 1, Controller),
+    row!(EndQuorumEpoch, 0..=1, flexible from 1, Controller),
     row!(DescribeQuorum, 0..=2, flexible from 0, Both).forwarded(),
     row!(AlterPartition, 2..=3, flexible from 0, Controller),
     row!(Envelope, 0..=0, flexible from 0, Controller),
+    row!(FetchSnapshot, 0..=1, flexible from 0, Controller),
     row!(DescribeCluster, 0..=2, flexible from 0, Both),
     row!(BrokerRegistration, 0..=4, flexible from 0, Controller),
     // Version 2 (cordoned directories) is beyond the codec.

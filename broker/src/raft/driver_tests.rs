@@ -55,6 +55,10 @@ fn options(directory: &Directory) -> Options {
         static_voters: None,
         segment_bytes: 1 << 20,
         segment_ms: 7 * 24 * 60 * 60 * 1000,
+        bootstrap: Vec::new(),
+        listener_name: "CONTROLLER".to_owned(),
+        fetch_bytes_max: 1 << 20,
+        snapshot_bytes_max: 1 << 20,
     }
 }
 
@@ -204,17 +208,6 @@ async fn an_append_for_another_epoch_or_too_large_is_refused() {
     assert_eq!(last.offset, Offset::new(4));
     node.handle.committed(last.offset).await.unwrap();
     node.stop().await;
-}
-
-#[tokio::test]
-async fn a_quorum_of_several_is_refused() {
-    let runtime = TokioRuntime::new();
-    let directory = formatted(&runtime, &[1, 2, 3], &[]).await;
-    let error = open(&runtime, options(&directory)).await.err().unwrap();
-    assert!(matches!(error, Error::Voters { local: 1, .. }), "{error}");
-    let directory = formatted(&runtime, &[2], &[]).await;
-    let error = open(&runtime, options(&directory)).await.err().unwrap();
-    assert!(matches!(error, Error::Voters { local: 1, .. }), "{error}");
 }
 
 #[tokio::test]

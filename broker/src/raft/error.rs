@@ -17,16 +17,6 @@ pub enum Error {
         /// What they would take.
         bytes: usize,
     },
-    /// The quorum has several voters, or this node is not its voter.
-    #[error(
-        "the metadata quorum must be this node alone (node.id {local}), but its voters are {voters:?}"
-    )]
-    Voters {
-        /// This node.
-        local: i32,
-        /// The voters' node ids.
-        voters: Vec<i32>,
-    },
     /// The metadata log and its snapshots do not fit together.
     #[error("the metadata log begins at {log_start}, but no snapshot can be read from there on")]
     NoSnapshot {

@@ -9,8 +9,9 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::batches::{self, CommittedBatch};
 use super::describe::Description;
 use super::error::Error;
+use super::ready::{Request, Response};
 use super::snapshots::Snapshot;
-use super::voters::VoterSet;
+use super::voters::{Endpoint, VoterSet};
 use crate::environment::Runtime;
 use crate::log::PartitionLog;
 use crate::model::{LeaderEpoch, NodeId, Offset, OffsetAndEpoch};
@@ -27,6 +28,17 @@ pub(super) enum Command {
     VotersAt(Offset, oneshot::Sender<(VoterSet, i16)>),
     SnapshotWritten(OffsetAndEpoch, oneshot::Sender<Result<(), Error>>),
     Resign,
+    /// A peer asks, and takes so many bytes of records or of a snapshot with the answer.
+    Ask(Request, usize, oneshot::Sender<Answered>),
+}
+
+/// What a peer is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// The answer.
+    pub response: Response,
+    /// Records, or a part of a snapshot, that go with it.
+    pub bytes: Bytes,
 }
 
 pub(super) struct Append {
@@ -43,7 +55,11 @@ pub(super) struct View {
     pub(super) leader: Option<NodeId>,
     /// The epoch we lead, and where it begins.
     pub(super) leading: Option<(LeaderEpoch, Offset)>,
+    /// Where that leader can be reached.
+    pub(super) leader_endpoints: Vec<Endpoint>,
     pub(super) high_watermark: Offset,
+    /// The first high watermark that a leader told us in this life.
+    pub(super) leaders_high_watermark: Option<Offset>,
     /// The newest snapshot that can be read.
     pub(super) snapshot: Option<OffsetAndEpoch>,
     pub(super) voters: VoterSet,
@@ -154,6 +170,44 @@ impl<R: Runtime> Handle<R> {
         }
     }
 
+    /// Ends once this node has all that was committed when it first heard from a leader, or led itself; says up to where.
+    ///
+    /// # Errors
+    ///
+    /// What ended the driver.
+    pub async fn caught_up(&self) -> Result<Offset, Error> {
+        loop {
+            let mut changed = std::pin::pin!(self.shared.changed.notified());
+            changed.as_mut().enable();
+            {
+                let view = self.shared.view();
+                let known = view.high_watermark;
+                let has_led = view.leading.is_some_and(|(_, start)| known > start);
+                if has_led || view.leaders_high_watermark.is_some_and(|leaders| known >= leaders) {
+                    return Ok(known);
+                }
+                if let Some(end) = &view.end {
+                    return Err(end.clone());
+                }
+            }
+            changed.await;
+        }
+    }
+
+    /// Puts a peer's request to the machine. `bytes_max`: how many bytes of records or of a snapshot the peer takes; a
+    /// whole batch, or a byte, it gets in any case. A fetch may be answered much later.
+    ///
+    /// # Errors
+    ///
+    /// What ended the driver; [`Error::Read`] when the log could not be read for the answer.
+    pub async fn ask(&self, request: Request, bytes_max: usize) -> Result<Answered, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(Command::Ask(request, bytes_max.max(1), reply)).await?;
+        let unread = || Error::Read("an answer could not be read".to_owned());
+        let why = || self.shared.view().end.clone().unwrap_or_else(unread);
+        answer.await.map_err(|_| why())
+    }
+
     /// Ends once the driver has: the log is closed then, or has failed.
     pub async fn ended(&self) {
         // No offset is as large, so only the end is waited for.
@@ -165,6 +219,20 @@ impl<R: Runtime> Handle<R> {
     pub fn leader_and_epoch(&self) -> (Option<NodeId>, LeaderEpoch) {
         let view = self.shared.view();
         (view.leader, view.epoch)
+    }
+
+    /// Who leads, and where it can be reached, as far as both are known: an address of ourselves when it is this node.
+    #[must_use]
+    pub fn leader_endpoints(&self) -> Option<(NodeId, Vec<Endpoint>)> {
+        let view = self.shared.view();
+        let leader = view.leader?;
+        (!view.leader_endpoints.is_empty()).then(|| (leader, view.leader_endpoints.clone()))
+    }
+
+    /// The epoch this node leads, if it does.
+    #[must_use]
+    pub fn leading_epoch(&self) -> Option<LeaderEpoch> {
+        self.shared.view().leading.map(|(epoch, _)| epoch)
     }
 
     /// The voters, and the `kraft.version`.

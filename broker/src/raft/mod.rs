@@ -26,8 +26,9 @@
 //!
 //! [`Quorum`] is a machine without clock, disk or network: messages, ticks and the news of a flush go in, a list of
 //! [`Ready`] comes out, which the driver carries out in that order. One role is one file (`unattached.rs`, `prospective.rs`,
-//! `candidate.rs`, `follower.rs`, `leader.rs`, `resigned.rs`). Around it, `driver.rs` carries that out with a log
-//! and a disk, `handle.rs` is what the rest of the node sees, `snapshots.rs` and the end of `election_state.rs` are files.
+//! `candidate.rs`, `follower.rs`, `leader.rs`, `resigned.rs`). Around it, `driver.rs` carries that out with a log,
+//! a disk and peers (`load.rs` reads the disk first; `network.rs` has the connections, `wire.rs` the codec's words),
+//! `handle.rs` is what the rest of the node sees, `snapshots.rs` and the end of `election_state.rs` are files.
 //!
 //! # Invariants
 //!
@@ -59,6 +60,9 @@ mod error;
 mod batches;
 mod snapshots;
 mod handle;
+mod wire;
+mod network;
+mod load;
 mod driver;
 
 #[cfg(test)]
@@ -73,7 +77,7 @@ pub use describe::{Description, ReplicaDescription};
 pub use driver::{Options, start};
 pub use election_state::{ElectionState, QUORUM_STATE_FILE};
 pub use error::Error;
-pub use handle::{Event, Handle, Subscription};
+pub use handle::{Answered, Event, Handle, Subscription};
 pub use log_state::LogState;
 pub use quorum::{NotLeader, Quorum, Settings};
 pub use ready::{
@@ -87,3 +91,4 @@ pub use snapshots::{
     snapshot_file_name,
 };
 pub use voters::{Endpoint, ReplicaKey, Voter, VoterChange, VoterHistory, VoterSet};
+pub use wire::{METADATA_TOPIC, METADATA_TOPIC_ID};

@@ -48,6 +48,11 @@ pub fn snapshot_file_name(id: OffsetAndEpoch) -> String {
     format!("{:020}-{:010}{SUFFIX}", id.offset.value(), id.epoch.value())
 }
 
+/// The name of a snapshot's file while it is fetched or written.
+pub(super) fn part_file_name(id: OffsetAndEpoch) -> String {
+    format!("{}.part", snapshot_file_name(id))
+}
+
 /// What a file name says, if it is that of a snapshot.
 fn id_of(name: &str, suffix: &str) -> Option<OffsetAndEpoch> {
     let (offset, epoch) = name.strip_suffix(suffix)?.split_once('-')?;
@@ -74,8 +79,7 @@ impl Snapshot {
         directory: &Path,
         now: Timestamp,
     ) -> Result<(), Error> {
-        let name = snapshot_file_name(self.id);
-        let part = directory.join(format!("{name}.part"));
+        let part = directory.join(part_file_name(self.id));
         let file = disk.open(&part, OpenMode::Create).await?;
         file.set_length(0).await?;
         let mut writer =
@@ -96,7 +100,7 @@ impl Snapshot {
         writer.add(batches::control(writer.place(), now, &foot)?, foot.len()).await?;
         writer.write_out().await?;
         writer.file.sync_data().await?;
-        disk.rename(&part, &directory.join(name)).await?;
+        disk.rename(&part, &directory.join(snapshot_file_name(self.id))).await?;
         disk.sync_directory(directory).await?;
         Ok(())
     }
@@ -112,6 +116,24 @@ impl Snapshot {
         id: OffsetAndEpoch,
     ) -> Result<Self, Error> {
         Self::read_file(disk, &directory.join(snapshot_file_name(id)), id).await
+    }
+
+    /// Gives a fetched snapshot its name; durable when this returns.
+    ///
+    /// # Errors
+    ///
+    /// The disk's; [`Error::Snapshot`] when what was fetched is damaged, and then it is nowhere.
+    pub(super) async fn adopt<D: Disk>(
+        disk: &D,
+        directory: &Path,
+        id: OffsetAndEpoch,
+    ) -> Result<Self, Error> {
+        let part = directory.join(part_file_name(id));
+        let snapshot = Self::read_file(disk, &part, id).await?;
+        disk.open(&part, OpenMode::ReadWrite).await?.sync_data().await?;
+        disk.rename(&part, &directory.join(snapshot_file_name(id))).await?;
+        disk.sync_directory(directory).await?;
+        Ok(snapshot)
     }
 
     async fn read_file<D: Disk>(disk: &D, path: &Path, id: OffsetAndEpoch) -> Result<Self, Error> {

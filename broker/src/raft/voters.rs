@@ -142,6 +142,11 @@ impl VoterHistory {
         }
     }
 
+    /// Who votes where neither log nor snapshot say so.
+    pub(super) const fn base(&self) -> &VoterSet {
+        &self.base_voters
+    }
+
     /// Takes in a change found at `offset`.
     pub fn add(&mut self, offset: Offset, change: VoterChange) {
         match change {

@@ -3,13 +3,14 @@
 //! Records are found as pieces of files and leave as such. A fetch that finds less than `min_bytes` waits for any of its
 //! partitions to move, or for its time; then everything is looked at once more.
 
+mod metadata_log;
 mod response;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use kafka_protocol::messages::FetchRequest;
 use kafka_protocol::messages::fetch_request::FetchTopic;
+use kafka_protocol::messages::{ApiKey, FetchRequest};
 
 use super::context::{RequestContext, Services};
 use super::endpoints::address_of;
@@ -17,6 +18,7 @@ use super::reply::{Reply, Response, Verdict};
 use super::wire::topic as topic_name;
 use crate::environment::{Instant, Runtime, select};
 use crate::model::{ErrorCode, LeaderEpoch, PartitionIndex, TopicId};
+use crate::protocol::ListenerRole;
 use crate::replication::{
     Claim, FetchContext, Isolation, Outcome, PartitionFetch, PartitionRead, Told, TopicKey, Waiter,
 };
@@ -41,6 +43,10 @@ pub(super) async fn handle<R: Runtime>(
     context: RequestContext<R>,
     request: FetchRequest,
 ) -> Reply<R::File> {
+    if context.peer.role == ListenerRole::Controller {
+        let outcome = metadata_log::handle(&context, &request);
+        return context.reply_context().encode(ApiKey::Fetch, outcome);
+    }
     let version = context.version();
     let by_id = version >= BY_ID;
     let replica =

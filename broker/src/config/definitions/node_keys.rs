@@ -65,15 +65,15 @@ rows! {
         "Time the leader of the metadata quorum gathers records before it writes them.";
     "controller.quorum.auto.join.enable" Boolean "false", Any, ReadOnly Accepted Shown,
         "Whether a new controller adds itself to the voters.";
-    "controller.quorum.bootstrap.servers" List "", Any, ReadOnly Accepted Shown,
+    "controller.quorum.bootstrap.servers" List "", Any, ReadOnly Honoured Shown,
         "Where to look for the metadata quorum, as host:port.";
     "controller.quorum.election.backoff.max.ms" Int "1000", AtLeast(0), ReadOnly Honoured Shown,
         "Longest random pause after a lost election.";
     "controller.quorum.election.timeout.ms" Int "1000", AtLeast(0), ReadOnly Honoured Shown,
         "Time without a decision after which an election is tried again.";
-    "controller.quorum.fetch.max.bytes" Int "1048576", AtLeast(1), ReadOnly Accepted Shown,
+    "controller.quorum.fetch.max.bytes" Int "1048576", AtLeast(1), ReadOnly Honoured Shown,
         "Most bytes of metadata records asked for in one fetch.";
-    "controller.quorum.fetch.snapshot.max.bytes" Int "1048576", AtLeast(1), ReadOnly Accepted Shown,
+    "controller.quorum.fetch.snapshot.max.bytes" Int "1048576", AtLeast(1), ReadOnly Honoured Shown,
         "Most bytes of a metadata snapshot asked for in one fetch.";
     "controller.quorum.fetch.timeout.ms" Int "2000", AtLeast(0), ReadOnly Honoured Shown,
         "Time without a successful fetch after which a voter stands for election.";
