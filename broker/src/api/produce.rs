@@ -19,7 +19,7 @@ use super::topic_creation::is_internal;
 use super::wire::{text, topic as topic_name, wire_leader};
 use crate::environment::{Runtime, timeout};
 use crate::log::{AppendError, Appended, Origin};
-use crate::model::{ErrorCode, Offset, PartitionIndex, TopicId};
+use crate::model::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, TopicId};
 use crate::replication::{Acks, AppendFailure, Partition, ReplicaManager, TopicKey};
 
 /// Produce names topics by id from here on.
@@ -34,6 +34,7 @@ struct Unsettled<R: Runtime> {
     partition: usize,
     replica: Arc<Partition<R>>,
     last: Offset,
+    epoch: LeaderEpoch,
     must_flush: bool,
 }
 
@@ -57,9 +58,10 @@ pub(super) async fn handle<R: Runtime>(
             partitions.push(match appended {
                 Ok((replica, appended)) => {
                     if acks == -1 || appended.must_flush {
-                        let (last, must_flush) = (appended.last, appended.must_flush);
+                        let Appended { last, leader_epoch: epoch, must_flush, .. } = appended;
                         let (topic, partition) = (responses.len(), partitions.len());
-                        unsettled.push(Unsettled { topic, partition, replica, last, must_flush });
+                        let one = Unsettled { topic, partition, replica, last, epoch, must_flush };
+                        unsettled.push(one);
                     }
                     accepted(index, &appended)
                 }
@@ -77,7 +79,7 @@ pub(super) async fn handle<R: Runtime>(
         );
     }
     let response = ProduceResponse::default().with_responses(responses);
-    unsettled.retain(|one| one.must_flush || one.replica.log().high_watermark() <= one.last);
+    unsettled.retain(|one| one.must_flush || !one.replica.is_committed(one.last, one.epoch));
     if acks == 0 {
         return without_answer(context, has_error, unsettled);
     }
@@ -186,9 +188,9 @@ async fn settle<R: Runtime>(
     let deadline = runtime.now() + limit;
     for (one, flushed) in unsettled.into_iter().zip(flushed) {
         let settled = match flushed {
-            Ok(()) if acks == -1 && one.replica.log().high_watermark() <= one.last => {
+            Ok(()) if acks == -1 && !one.replica.is_committed(one.last, one.epoch) => {
                 let left = deadline.since(runtime.now());
-                let waiting = one.replica.acknowledged(one.last);
+                let waiting = one.replica.acknowledged(one.last, one.epoch);
                 timeout(&runtime, left, waiting).await.unwrap_or(Err(ErrorCode::RequestTimedOut))
             }
             flushed => flushed,

@@ -40,6 +40,8 @@ pub struct Appended {
     pub log_append_time: Option<Timestamp>,
     /// The log start offset at that moment.
     pub log_start_offset: Offset,
+    /// The leader epoch of the append; not that of the records when they are a duplicate.
+    pub leader_epoch: LeaderEpoch,
     /// Nothing was written: the producer had sent this batch before, at these offsets.
     pub duplicate: bool,
     /// `flush.messages` was reached: [`flush`](super::PartitionLog::flush) before answering.
@@ -169,7 +171,7 @@ impl<R: Runtime> PartitionLog<R> {
         if let Some(produced) = &produced {
             let known = lock(&self.producers).check(produced, origin);
             if let Some(duplicate) = known.map_err(AppendError::Refused)? {
-                return Ok(self.answer_duplicate(duplicate, &settings));
+                return Ok(self.answer_duplicate(duplicate, leader_epoch, &settings));
             }
         }
         let place = Incoming {
@@ -190,17 +192,24 @@ impl<R: Runtime> PartitionLog<R> {
             last: header.last_offset(),
             log_append_time,
             log_start_offset: self.log_start_offset(),
+            leader_epoch,
             duplicate: false,
             must_flush: self.must_flush(&settings),
         })
     }
 
-    fn answer_duplicate(&self, duplicate: Duplicate, settings: &Settings) -> Appended {
+    fn answer_duplicate(
+        &self,
+        duplicate: Duplicate,
+        leader_epoch: LeaderEpoch,
+        settings: &Settings,
+    ) -> Appended {
         Appended {
             first: duplicate.first_offset,
             last: duplicate.last_offset,
             log_append_time: Some(duplicate.timestamp),
             log_start_offset: self.log_start_offset(),
+            leader_epoch,
             duplicate: true,
             // The first attempt may still wait for its flush, or have died with the process that waited for it.
             must_flush: duplicate.last_offset >= self.durable_end() && self.must_flush(settings),
@@ -246,7 +255,8 @@ impl<R: Runtime> PartitionLog<R> {
         let mut done: Option<Appended> = None;
         let mut left = batches;
         for run in runs(split) {
-            let appended = self.append_run(&mut writer, run, &mut left, &settings).await?;
+            let appended =
+                self.append_run(&mut writer, run, &mut left, (leader_epoch, &settings)).await?;
             done = Some(Appended {
                 first: done.map_or(appended.first, |done| done.first),
                 ..appended
@@ -261,7 +271,7 @@ impl<R: Runtime> PartitionLog<R> {
         writer: &mut Writer,
         run: &[Batch],
         left: &mut Bytes,
-        settings: &Settings,
+        (leader_epoch, settings): (LeaderEpoch, &Settings),
     ) -> Result<Appended, AppendError> {
         let headers: Vec<Header> = run.iter().map(|batch| *batch.header()).collect();
         let (Some(first), Some(last)) = (headers.first(), headers.last()) else {
@@ -287,6 +297,7 @@ impl<R: Runtime> PartitionLog<R> {
             last: last.last_offset(),
             log_append_time: None,
             log_start_offset: self.log_start_offset(),
+            leader_epoch,
             duplicate: false,
             must_flush: self.must_flush(settings),
         })

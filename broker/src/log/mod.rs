@@ -54,6 +54,8 @@ mod manager;
 pub mod inspect;
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+pub(crate) use leader_epochs::LeaderEpochs;
 
 pub use append::{AppendError, Appended, Origin, RecordError, Refusal};
 pub(crate) use directory::META_PROPERTIES;

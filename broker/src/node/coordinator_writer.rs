@@ -76,7 +76,7 @@ impl<R: Runtime> PartitionWriter for CoordinatorWriter<R> {
         if must_flush {
             self.replicas.flush(&replica, offset.plus(1)).await?;
         }
-        replica.committed(offset).await?;
+        replica.committed(offset, epoch).await?;
         // Leadership may have come and gone meanwhile, and the record with it.
         self.partition(partition, epoch)?;
         Ok(replica.log().high_watermark())

@@ -39,7 +39,7 @@ use crate::model::{BrokerEpoch, ByteCount, ClusterId, TopicName};
 use crate::protocol::ListenerRole;
 use crate::raft;
 use crate::record::Compression;
-use crate::replication::{FetchSessions, ReplicaManager, SettingsOf as _};
+use crate::replication::{self, FetchSessions, ReplicaManager, SettingsOf as _};
 use crate::server::{Admission, Bound, ConnectionLimits, DRAIN_MAX, Server};
 pub use formatting::{
     InitialController, InitialVoters, StorageInfo, format_storage, random_uuid_text, storage_info,
@@ -190,7 +190,6 @@ impl<R: Runtime> Node<R> {
         };
         let Parts { logs, replicas, groups } = parts.clone();
         let publisher = Publisher {
-            node: config.node_id,
             image: Arc::clone(&common.image),
             replicas: Arc::clone(&replicas),
             groups: groups.clone(),
@@ -222,7 +221,9 @@ impl<R: Runtime> Node<R> {
             let (registered, epoch) =
                 future::join(controller_registered, lifecycle.register(limit)).await;
             registered?;
-            let epoch = lifecycle.until_unfenced(epoch?, limit).await?;
+            let epoch = epoch?;
+            replicas.registered(epoch);
+            let epoch = lifecycle.until_unfenced(epoch, limit).await?;
             let beating = lifecycle.run(epoch, departure.clone(), background.stop());
             runtime.spawn("broker heartbeats", beating);
             Some(epoch)
@@ -367,8 +368,13 @@ impl<R: Runtime> Parts<R> {
             move |topic: &TopicName| topic_settings.settings_of(&known, topic.as_str());
         let threads = config.logs.recovery_parallelism;
         let logs = LogManager::open(runtime.clone(), directories, threads, settings_of).await;
+        let replication = replication::Options {
+            node: config.node_id,
+            lag_time_max: config.replication.lag_time_max,
+        };
         let replicas = Arc::new(ReplicaManager::new(
-            config.node_id,
+            runtime.clone(),
+            &replication,
             Arc::clone(&logs),
             Box::new(TopicSettings(Arc::clone(config))),
         ));

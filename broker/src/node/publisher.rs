@@ -16,9 +16,9 @@ use crate::environment::{Instant, Runtime, Stop, Stopper, select};
 use crate::metadata::{
     CommittedBatch, MetadataChanges, MetadataImage, MetadataLoader, Published, TopicChange,
 };
-use crate::model::{NodeId, Offset, OffsetAndEpoch, TopicName};
+use crate::model::{LeaderEpoch, Offset, OffsetAndEpoch, PartitionIndex, TopicName};
 use crate::raft::{self, Event, Snapshot, Subscription};
-use crate::replication::ReplicaManager;
+use crate::replication::{ReplicaManager, TopicKey};
 
 /// The log of group state and offsets.
 pub(super) const OFFSETS_TOPIC: &str = "__consumer_offsets";
@@ -43,7 +43,6 @@ struct SnapshotRule {
 
 /// Those who are told of each new image.
 pub(super) struct Publisher<R: Runtime> {
-    pub(super) node: NodeId,
     pub(super) image: Arc<ArcSwap<MetadataImage>>,
     pub(super) replicas: Arc<ReplicaManager<R>>,
     pub(super) groups: GroupCoordinator<R>,
@@ -210,6 +209,13 @@ impl<R: Runtime> Publisher<R> {
         }
     }
 
+    /// True when the replica here leads in this epoch: it need not although the cluster says so, right after a start.
+    fn leads(&self, change: &TopicChange, index: PartitionIndex, epoch: LeaderEpoch) -> bool {
+        let Some(topic) = &change.after else { return false };
+        let replica = self.replicas.partition(&TopicKey::Id(topic.id), index);
+        replica.and_then(|replica| replica.leading_epoch()) == Ok(epoch)
+    }
+
     async fn tell_group_coordinator(&self, change: &TopicChange) {
         let topic = change.after.as_ref().or(change.before.as_ref());
         if topic.is_none_or(|topic| topic.name.as_str() != OFFSETS_TOPIC) {
@@ -218,7 +224,7 @@ impl<R: Runtime> Publisher<R> {
         for index in &change.partitions {
             let registration = change.after.as_ref().and_then(|topic| topic.partition(*index));
             match registration {
-                Some(registration) if registration.leader == Some(self.node) => {
+                Some(registration) if self.leads(change, *index, registration.leader_epoch) => {
                     self.groups.elected(*index, registration.leader_epoch).await;
                 }
                 Some(registration) => {

@@ -1,8 +1,12 @@
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
 use super::Waiter;
+use super::leader::Leadership;
+use super::replica_state::{Entry, ReplicaState};
+use super::surroundings::Surroundings;
 use super::waiters::Waiters;
 use crate::environment::Runtime;
 use crate::log::{AppendError, Appended, Fault, Origin, PartitionLog};
@@ -13,18 +17,13 @@ use crate::model::{ErrorCode, LeaderEpoch, NodeId, Offset, Timestamp, TopicId, T
 pub struct Partition<R: Runtime> {
     topic_partition: TopicPartition,
     topic_id: TopicId,
-    node: NodeId,
     log: Arc<PartitionLog<R>>,
-    state: Mutex<State>,
+    state: Mutex<ReplicaState>,
+    /// The epoch of the leadership in `state`, -1 without one: withdrawn before anything of the log changes in another role,
+    /// so that who sees it after having seen the log has seen the leader's log.
+    leading: AtomicI32,
     waiters: Waiters,
-}
-
-/// What the cluster says of this partition, as far as this node has heard.
-#[derive(Clone, Debug)]
-struct State {
-    registration: Arc<PartitionRegistration>,
-    is_offline: bool,
-    is_deleted: bool,
+    surroundings: Arc<Surroundings<R>>,
 }
 
 /// Whom a writer wants to have its records before it is answered.
@@ -59,16 +58,17 @@ impl AppendFailure {
 }
 
 impl<R: Runtime> Partition<R> {
+    /// Neither leads nor follows before it [begins](Self::begin).
     pub(super) fn new(
         topic_partition: TopicPartition,
         topic_id: TopicId,
-        node: NodeId,
         log: Arc<PartitionLog<R>>,
         registration: Arc<PartitionRegistration>,
+        surroundings: Arc<Surroundings<R>>,
     ) -> Self {
-        let state = State { registration, is_offline: false, is_deleted: false };
-        let waiters = Waiters::new();
-        Self { topic_partition, topic_id, node, log, state: Mutex::new(state), waiters }
+        let state = Mutex::new(ReplicaState::new(surroundings.node, registration));
+        let (leading, waiters) = (AtomicI32::new(-1), Waiters::new());
+        Self { topic_partition, topic_id, log, state, leading, waiters, surroundings }
     }
 
     /// Which partition this is.
@@ -89,11 +89,27 @@ impl<R: Runtime> Partition<R> {
         &self.log
     }
 
+    /// What all replicas of the node share.
+    pub(super) fn surroundings(&self) -> &Surroundings<R> {
+        &self.surroundings
+    }
+
     /// The leader this node knows of, and its epoch.
     #[must_use]
     pub fn leader_and_epoch(&self) -> (Option<NodeId>, LeaderEpoch) {
         let state = self.lock();
-        (state.registration.leader, state.registration.leader_epoch)
+        let registration = state.registration();
+        (registration.leader, registration.leader_epoch)
+    }
+
+    /// The in-sync replicas this leader reckons with; without a leadership those that the cluster knows.
+    #[must_use]
+    pub fn in_sync_replicas(&self) -> Vec<NodeId> {
+        let state = self.lock();
+        match state.leadership() {
+            Ok(leadership) => leadership.isr().to_vec(),
+            Err(_) => state.registration().isr.clone(),
+        }
     }
 
     /// The epoch this node leads in.
@@ -103,15 +119,26 @@ impl<R: Runtime> Partition<R> {
     /// `NOT_LEADER_OR_FOLLOWER` when it does not lead, `KAFKA_STORAGE_ERROR` when the log directory is offline,
     /// `UNKNOWN_TOPIC_OR_PARTITION` once it is deleted.
     pub fn leading_epoch(&self) -> Result<LeaderEpoch, ErrorCode> {
+        self.lock().leadership().map(Leadership::epoch)
+    }
+
+    /// Checks the epoch a client believes in against ours, on a leader or a follower.
+    ///
+    /// # Errors
+    ///
+    /// `FENCED_LEADER_EPOCH` when the client is behind, `UNKNOWN_LEADER_EPOCH` when it is ahead; else why nothing can be asked
+    /// of this replica.
+    pub fn check_epoch_here(
+        &self,
+        believed: Option<LeaderEpoch>,
+    ) -> Result<LeaderEpoch, ErrorCode> {
         let state = self.lock();
-        if state.is_deleted {
-            Err(ErrorCode::UnknownTopicOrPartition)
-        } else if state.is_offline {
-            Err(ErrorCode::KafkaStorageError)
-        } else if state.registration.leader != Some(self.node) {
-            Err(ErrorCode::NotLeaderOrFollower)
-        } else {
-            Ok(state.registration.leader_epoch)
+        state.check_here()?;
+        let ours = state.registration().leader_epoch;
+        match believed {
+            Some(epoch) if epoch < ours => Err(ErrorCode::FencedLeaderEpoch),
+            Some(epoch) if epoch > ours => Err(ErrorCode::UnknownLeaderEpoch),
+            Some(_) | None => Ok(ours),
         }
     }
 
@@ -122,16 +149,9 @@ impl<R: Runtime> Partition<R> {
     /// `FENCED_LEADER_EPOCH` when the client is behind, `UNKNOWN_LEADER_EPOCH` when it is ahead; else as
     /// [`leading_epoch`](Self::leading_epoch). Source: KIP-320.
     pub fn check_epoch(&self, believed: Option<LeaderEpoch>) -> Result<LeaderEpoch, ErrorCode> {
-        let ours = match self.leading_epoch() {
-            // A replica that is gone says so, whatever the epoch: it does not know what became of it.
-            Err(gone) if gone != ErrorCode::NotLeaderOrFollower => return Err(gone),
-            Ok(_) | Err(_) => self.leader_and_epoch().1,
-        };
-        match believed {
-            Some(epoch) if epoch < ours => Err(ErrorCode::FencedLeaderEpoch),
-            Some(epoch) if epoch > ours => Err(ErrorCode::UnknownLeaderEpoch),
-            Some(_) | None => self.leading_epoch(),
-        }
+        // A replica that is gone says so, whatever the epoch: it does not know what became of it.
+        self.check_epoch_here(believed)?;
+        self.leading_epoch()
     }
 
     /// Appends one batch as the leader; the high watermark follows when nothing else has to be waited for.
@@ -149,34 +169,51 @@ impl<R: Runtime> Partition<R> {
         expected_epoch: Option<LeaderEpoch>,
         now: Timestamp,
     ) -> Result<Appended, AppendFailure> {
-        let epoch = self.leading_epoch().map_err(AppendFailure::NotLeader)?;
+        let epoch = self.may_append(acks).map_err(AppendFailure::NotLeader)?;
         if expected_epoch.is_some_and(|expected| expected != epoch) {
             return Err(AppendFailure::NotLeader(ErrorCode::NotLeaderOrFollower));
-        }
-        if acks == Acks::All && !self.has_enough_in_sync() {
-            return Err(AppendFailure::NotLeader(ErrorCode::NotEnoughReplicas));
         }
         let appended = self.log.append_as_leader(batch, origin, epoch, now).await?;
         self.advance_high_watermark();
         Ok(appended)
     }
 
-    /// Waits until everything up to and with `last` is committed.
+    /// The epoch to append in.
+    fn may_append(&self, acks: Acks) -> Result<LeaderEpoch, ErrorCode> {
+        let min = self.log.settings().min_insync_replicas;
+        let state = self.lock();
+        let leadership = state.leadership()?;
+        if acks == Acks::All && !leadership.has_enough_in_sync(min) {
+            return Err(ErrorCode::NotEnoughReplicas);
+        }
+        Ok(leadership.epoch())
+    }
+
+    /// True when everything up to and with `last`, which was appended in `epoch`, is committed, and this node leads in that
+    /// epoch still: what is there later may be somebody else's.
+    #[must_use]
+    pub fn is_committed(&self, last: Offset, epoch: LeaderEpoch) -> bool {
+        self.log.high_watermark() > last && self.leading.load(Ordering::Acquire) == epoch.value()
+    }
+
+    /// Waits until everything up to and with `last`, which was appended in `epoch`, is committed.
     ///
     /// # Errors
     ///
-    /// The error of whoever lost leadership, or `KAFKA_STORAGE_ERROR` when the disk failed.
-    pub async fn committed(&self, last: Offset) -> Result<(), ErrorCode> {
-        if self.log.high_watermark() > last {
+    /// `NOT_LEADER_OR_FOLLOWER` when that epoch is over, `KAFKA_STORAGE_ERROR` when the disk failed.
+    pub async fn committed(&self, last: Offset, epoch: LeaderEpoch) -> Result<(), ErrorCode> {
+        if self.is_committed(last, epoch) {
             return Ok(());
         }
         let waiter = Waiter::new();
         loop {
             self.waiters.register(&waiter);
-            if self.log.high_watermark() > last {
+            if self.is_committed(last, epoch) {
                 return Ok(());
             }
-            self.leading_epoch()?;
+            if self.leading_epoch()? != epoch {
+                return Err(ErrorCode::NotLeaderOrFollower);
+            }
             waiter.woken().await;
         }
     }
@@ -186,20 +223,14 @@ impl<R: Runtime> Partition<R> {
     /// # Errors
     ///
     /// As there, and `NOT_ENOUGH_REPLICAS_AFTER_APPEND` when those in sync have become too few meanwhile.
-    pub async fn acknowledged(&self, last: Offset) -> Result<(), ErrorCode> {
-        self.committed(last).await?;
-        if self.has_enough_in_sync() {
+    pub async fn acknowledged(&self, last: Offset, epoch: LeaderEpoch) -> Result<(), ErrorCode> {
+        self.committed(last, epoch).await?;
+        let min = self.log.settings().min_insync_replicas;
+        if self.lock().leadership()?.has_enough_in_sync(min) {
             Ok(())
         } else {
             Err(ErrorCode::NotEnoughReplicasAfterAppend)
         }
-    }
-
-    /// True when `min.insync.replicas` are in sync; a topic with fewer replicas needs no more than it has.
-    fn has_enough_in_sync(&self) -> bool {
-        let min = self.log.settings().min_insync_replicas;
-        let state = self.lock();
-        state.registration.isr.len() >= min.min(state.registration.replicas.len())
     }
 
     /// Makes everything below `up_to` durable, sharing the sync with all who ask meanwhile.
@@ -236,64 +267,84 @@ impl<R: Runtime> Partition<R> {
 
     /// Takes over what the cluster says now.
     pub(super) async fn update(&self, registration: Arc<PartitionRegistration>) {
-        let epoch = registration.leader_epoch;
-        let begins = {
-            let mut state = self.lock();
-            let begins =
-                registration.leader == Some(self.node) && epoch > state.registration.leader_epoch;
-            state.registration = registration;
-            begins
-        };
-        if begins {
-            self.log.begin_epoch(epoch).await;
+        let may_lead = self.surroundings.may_lead();
+        let entry = self.lock().entry(&registration, may_lead);
+        match entry {
+            Entry::Lead(epoch) => {
+                let start = self.log.begin_epoch(epoch).await;
+                let now = self.surroundings.runtime.now();
+                let mut state = self.lock();
+                state.lead(registration, start, now);
+                if state.check_here().is_ok() {
+                    self.leading.store(epoch.value(), Ordering::Release);
+                }
+            }
+            Entry::Follow(epoch) => {
+                {
+                    let mut state = self.lock();
+                    state.follow(registration);
+                    self.leading.store(-1, Ordering::Release);
+                }
+                self.log.follow_epoch(epoch).await;
+            }
+            Entry::Stay => self.lock().stay(registration),
         }
         self.advance_high_watermark();
         self.waiters.wake();
     }
 
-    /// Begins to lead with what the registration said at creation.
+    /// Takes the role that the registration said at creation.
     pub(super) async fn begin(&self) {
-        let (is_leader, epoch) = {
-            let state = self.lock();
-            (state.registration.leader == Some(self.node), state.registration.leader_epoch)
-        };
-        if is_leader {
-            self.log.begin_epoch(epoch).await;
-        }
-        self.advance_high_watermark();
+        let registration = Arc::clone(self.lock().registration());
+        self.update(registration).await;
     }
 
     pub(super) fn go_offline(&self) {
-        self.lock().is_offline = true;
-        self.waiters.wake();
+        self.end(|state| state.is_offline = true);
     }
 
     pub(super) fn mark_deleted(&self) {
-        self.lock().is_deleted = true;
+        self.end(|state| state.is_deleted = true);
+    }
+
+    fn end(&self, how: impl FnOnce(&mut ReplicaState)) {
+        {
+            let mut state = self.lock();
+            how(&mut state);
+            self.leading.store(-1, Ordering::Release);
+        }
         self.waiters.wake();
     }
 
-    /// The smallest end offset of the in-sync replicas, as far as it can be known here: followers do not exist yet, so a
-    /// partition with other in-sync replicas does not advance. Our own end is what is durable when each message is flushed.
-    fn advance_high_watermark(&self) {
+    /// Moves a leader's high watermark as far as it can go, and wakes those who wait for that or for records.
+    pub(super) fn advance_high_watermark(&self) {
         {
             // Held until it is set: of two that advance at once the slower must not take it back.
             let state = self.lock();
-            let is_alone = state.registration.leader == Some(self.node)
-                && state.registration.isr.iter().all(|id| *id == self.node);
-            if !is_alone {
-                return;
-            }
-            let is_strict = self.log.settings().flush_messages == Some(1);
-            let end = if is_strict { self.log.durable_end() } else { self.log.log_end_offset() };
-            if end > self.log.high_watermark() {
-                self.log.set_high_watermark(end);
+            let Ok(leadership) = state.leadership() else { return };
+            if leadership.is_alone() {
+                let end = self.own_end();
+                if end > self.log.high_watermark() {
+                    self.log.set_high_watermark(end);
+                }
+            } else {
+                self.advance_over_followers(leadership);
             }
         }
         self.waiters.wake();
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    /// How much of the log this node vouches for: what is durable when each message is flushed.
+    pub(super) fn own_end(&self) -> Offset {
+        let is_strict = self.log.settings().flush_messages == Some(1);
+        if is_strict { self.log.durable_end() } else { self.log.log_end_offset() }
+    }
+
+    pub(super) fn wake(&self) {
+        self.waiters.wake();
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, ReplicaState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,14 +1,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tracing::{error, warn};
 
+use super::surroundings::Surroundings;
 use super::{Partition, TopicKey};
-use crate::environment::Runtime;
+use crate::environment::{Runtime, Stop, select};
 use crate::log::{Fault, LogManager, ManagerError, PartitionLog, Settings};
 use crate::metadata::{MetadataChanges, MetadataImage, PartitionRegistration, TopicImage};
-use crate::model::{ErrorCode, NodeId, Offset, PartitionIndex, TopicId, TopicName, TopicPartition};
+use crate::model::{
+    BrokerEpoch, ErrorCode, NodeId, Offset, PartitionIndex, TopicId, TopicName, TopicPartition,
+};
 
 /// What an image and the node's configuration say about a topic's logs.
 pub trait SettingsOf: Send + Sync + 'static {
@@ -16,9 +20,18 @@ pub trait SettingsOf: Send + Sync + 'static {
     fn settings_of(&self, image: &MetadataImage, topic: &str) -> Settings;
 }
 
+/// How a node replicates.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// This node.
+    pub node: NodeId,
+    /// A follower that has not caught up for so long is not in sync (`replica.lag.time.max.ms`).
+    pub lag_time_max: Duration,
+}
+
 /// All partitions with a replica on this node.
 pub struct ReplicaManager<R: Runtime> {
-    node: NodeId,
+    surroundings: Arc<Surroundings<R>>,
     logs: Arc<LogManager<R>>,
     settings: Box<dyn SettingsOf>,
     hosted: ArcSwap<Hosted<R>>,
@@ -43,14 +56,44 @@ struct HostedTopic<R: Runtime> {
 
 impl<R: Runtime> ReplicaManager<R> {
     /// Hosts nothing until the first image is [applied](Self::apply).
-    pub fn new(node: NodeId, logs: Arc<LogManager<R>>, settings: Box<dyn SettingsOf>) -> Self {
+    pub fn new(
+        runtime: R,
+        options: &Options,
+        logs: Arc<LogManager<R>>,
+        settings: Box<dyn SettingsOf>,
+    ) -> Self {
         let hosted = Hosted {
             image: MetadataImage::default(),
             by_name: BTreeMap::new(),
             by_id: BTreeMap::new(),
         };
         let hosted = ArcSwap::from_pointee(hosted);
-        Self { node, logs, settings, hosted, unopened: Mutex::default() }
+        let surroundings = Surroundings::new(runtime, options.node, options.lag_time_max);
+        let surroundings = Arc::new(surroundings);
+        Self { surroundings, logs, settings, hosted, unopened: Mutex::default() }
+    }
+
+    pub(super) fn surroundings(&self) -> &Surroundings<R> {
+        &self.surroundings
+    }
+
+    /// Our own registration, once the controller has taken it: leaders and followers name it.
+    pub fn registered(&self, epoch: BrokerEpoch) {
+        self.surroundings.set_broker_epoch(epoch);
+    }
+
+    /// Looks, until `stop`, for followers that lag.
+    pub async fn watch_followers(self: Arc<Self>, stop: Stop) {
+        let interval = self.surroundings.lag_time_max / 2;
+        loop {
+            select! {
+                () = stop.stopped() => return,
+                () = self.surroundings.runtime.sleep(interval) => {}
+            }
+            for partition in self.partitions() {
+                partition.check_followers();
+            }
+        }
     }
 
     /// The logs below.
@@ -86,7 +129,9 @@ impl<R: Runtime> ReplicaManager<R> {
         match (known.map(|known| known.partition(index)), topic) {
             (None, TopicKey::Id(_)) => Err(ErrorCode::UnknownTopicId),
             (None, TopicKey::Name(_)) | (Some(None), _) => Err(ErrorCode::UnknownTopicOrPartition),
-            (Some(Some(registration)), _) if registration.replicas.contains(&self.node) => {
+            (Some(Some(registration)), _)
+                if registration.replicas.contains(&self.surroundings.node) =>
+            {
                 Err(ErrorCode::KafkaStorageError)
             }
             (Some(Some(_)), _) => Err(ErrorCode::NotLeaderOrFollower),
@@ -102,6 +147,7 @@ impl<R: Runtime> ReplicaManager<R> {
 
     /// Follows the cluster: makes, changes and deletes replicas.
     pub async fn apply(&self, image: &MetadataImage, changes: &MetadataChanges) {
+        self.surroundings.set_image(image.clone());
         if changes.topics.is_empty() && self.lock_unopened().is_empty() {
             return;
         }
@@ -163,7 +209,7 @@ impl<R: Runtime> ReplicaManager<R> {
             let known = image.topics().by_name(partition.topic.as_str());
             known.is_none_or(|topic| {
                 let found = topic.partition(partition.partition);
-                found.is_none_or(|found| !found.replicas.contains(&self.node))
+                found.is_none_or(|found| !found.replicas.contains(&self.surroundings.node))
                     || log.topic_id().is_some_and(|id| id != topic.id)
             })
         };
@@ -237,7 +283,7 @@ impl<R: Runtime> ReplicaManager<R> {
         let mut partitions = BTreeMap::new();
         for (index, registration) in topic.partitions.iter() {
             let existing = before.and_then(|before| before.partitions.get(index));
-            if !registration.replicas.contains(&self.node) {
+            if !registration.replicas.contains(&self.surroundings.node) {
                 self.drop_partitions(existing.into_iter()).await;
                 continue;
             }
@@ -279,7 +325,9 @@ impl<R: Runtime> ReplicaManager<R> {
         match opened {
             Ok(log) => {
                 let registration = Arc::clone(registration);
-                let made = Partition::new(topic_partition, topic.id, self.node, log, registration);
+                let surroundings = Arc::clone(&self.surroundings);
+                let made =
+                    Partition::new(topic_partition, topic.id, log, registration, surroundings);
                 made.begin().await;
                 let log = Arc::clone(made.log());
                 if log.settings().flush_messages == Some(1) && log.unflushed_messages() > 0 {

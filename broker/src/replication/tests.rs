@@ -5,19 +5,22 @@ mod partition;
 mod read;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use uuid::Uuid;
 
 use super::partition::Partition;
-use super::{Acks, AppendFailure, PartitionFetch, TopicKey};
-use crate::environment::tokio::TokioRuntime;
+use super::surroundings::Surroundings;
+use super::{Acks, AppendFailure, FollowerFetch, Limit, PartitionFetch, PartitionRead, TopicKey};
+use crate::environment::tokio::{TokioFile, TokioRuntime};
 use crate::log::fixture::{CLIENT, Directory, batch, open};
 use crate::log::{Appended, OpenOptions, Settings};
-use crate::metadata::PartitionRegistration;
+use crate::metadata::{PartitionEpoch, PartitionRegistration};
 use crate::model::{
-    DirectoryId, LeaderEpoch, NodeId, Offset, PartitionIndex, Timestamp, TopicId, TopicName,
-    TopicPartition,
+    BrokerEpoch, DirectoryId, LeaderEpoch, NodeId, Offset, PartitionIndex, Timestamp, TopicId,
+    TopicName, TopicPartition,
 };
 
 /// The node these replicas are on.
@@ -26,6 +29,9 @@ const OURS: NodeId = NodeId(1);
 fn topic_id(number: u128) -> TopicId {
     TopicId(Uuid::from_u128(1_000 + number))
 }
+
+/// Counts the changes of all partitions: each registration is newer than those before it.
+static CHANGES: AtomicI32 = AtomicI32::new(0);
 
 /// A partition of `replicas`, of which the first leads in `epoch`, with these in sync.
 fn registration(replicas: &[i32], isr: &[i32], epoch: i32) -> Arc<PartitionRegistration> {
@@ -36,6 +42,7 @@ fn registration(replicas: &[i32], isr: &[i32], epoch: i32) -> Arc<PartitionRegis
         isr: nodes(isr),
         leader: replicas.first().copied().map(NodeId),
         leader_epoch: LeaderEpoch::new(epoch),
+        partition_epoch: PartitionEpoch(CHANGES.fetch_add(1, Ordering::Relaxed)),
         ..PartitionRegistration::default()
     })
 }
@@ -52,7 +59,11 @@ impl One {
         let home = Directory::new(&runtime);
         let (log, _) = open(&runtime, &home, settings, OpenOptions::default()).await;
         let name = TopicPartition::new("t", 0);
-        let partition = Arc::new(Partition::new(name, topic_id(0), OURS, log, registration));
+        let surroundings = Surroundings::new(runtime, OURS, Duration::from_secs(30));
+        surroundings.set_broker_epoch(BrokerEpoch(1));
+        let surroundings = Arc::new(surroundings);
+        let partition = Partition::new(name, topic_id(0), log, registration, surroundings);
+        let partition = Arc::new(partition);
         partition.begin().await;
         Self { _home: home, partition }
     }
@@ -63,6 +74,17 @@ impl One {
 
     async fn append_bytes(&self, bytes: Bytes, acks: Acks) -> Result<Appended, AppendFailure> {
         self.partition.append_as_leader(bytes, CLIENT, acks, None, Timestamp(5)).await
+    }
+
+    /// A fetch of the follower `id`, which has everything below `offset`.
+    async fn follow(&self, id: i32, offset: i64) -> PartitionRead<TokioFile> {
+        self.follow_with(id, &fetch(offset)).await
+    }
+
+    async fn follow_with(&self, id: i32, fetch: &PartitionFetch) -> PartitionRead<TokioFile> {
+        let follower = FollowerFetch { id: NodeId(id), broker_epoch: None };
+        let limit = Limit { bytes: 1 << 20, minimum_one_batch: true };
+        self.partition.read_for_follower(follower, fetch, limit).await
     }
 
     fn high_watermark(&self) -> i64 {

@@ -1,4 +1,5 @@
-//! Fetch: records from the leaders of partitions. Source: KIP-74 (limits), KIP-227 (sessions), KIP-516 (ids), KIP-951.
+//! Fetch: records from the leaders of partitions. Source: KIP-74 (limits), KIP-227 (sessions), KIP-516 (ids), KIP-951;
+//! KIP-392 (replicas near a consumer), KIP-903 (followers name their registration).
 //!
 //! Records are found as pieces of files and leave as such. A fetch that finds less than `min_bytes` waits for any of its
 //! partitions to move, or for its time; then everything is looked at once more.
@@ -11,16 +12,18 @@ use std::time::Duration;
 
 use kafka_protocol::messages::fetch_request::FetchTopic;
 use kafka_protocol::messages::{ApiKey, FetchRequest};
+use kafka_protocol::protocol::StrBytes;
 
 use super::context::{RequestContext, Services};
 use super::endpoints::address_of;
 use super::reply::{Reply, Response, Verdict};
 use super::wire::topic as topic_name;
 use crate::environment::{Instant, Runtime, select};
-use crate::model::{ErrorCode, LeaderEpoch, PartitionIndex, TopicId};
+use crate::model::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Offset, PartitionIndex, TopicId};
 use crate::protocol::ListenerRole;
 use crate::replication::{
-    Claim, FetchContext, Isolation, Outcome, PartitionFetch, PartitionRead, Told, TopicKey, Waiter,
+    Claim, FetchContext, FollowerFetch, Isolation, Limit, Outcome, Partition, PartitionFetch,
+    PartitionRead, Source, Told, TopicKey, Waiter,
 };
 use response::{Endpoint, FetchAnswer, PartitionAnswer, encode};
 
@@ -30,13 +33,33 @@ const BY_ID: i16 = 13;
 /// Sessions exist from here on.
 const SESSIONS: i16 = 7;
 
+/// Consumers say where they are, and may fetch from followers, from here on. Source: KIP-392.
+const ANY_REPLICA: i16 = 11;
+
+/// Followers name their registration from here on. Source: KIP-903.
+const FOLLOWERS_TELL_EPOCH: i16 = 15;
+
+/// The one `replica.selector.class` there is besides none.
+const RACK_AWARE_SELECTOR: &str = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
+
 /// A fetch under way.
 struct Fetching<R: Runtime> {
     context: RequestContext<R>,
     session: FetchContext,
     max_bytes: u64,
     min_bytes: u64,
-    isolation: Isolation,
+    reader: Reader,
+}
+
+/// Who fetches.
+enum Reader {
+    Consumer {
+        isolation: Isolation,
+        from: Source,
+        /// Where it is (`client.rack`), when the node looks for replicas near it.
+        rack: Option<StrBytes>,
+    },
+    Follower(FollowerFetch),
 }
 
 pub(super) async fn handle<R: Runtime>(
@@ -49,8 +72,8 @@ pub(super) async fn handle<R: Runtime>(
     }
     let version = context.version();
     let by_id = version >= BY_ID;
-    let replica =
-        if version >= 15 { request.replica_state.replica_id.0 } else { request.replica_id.0 };
+    let reader = reader_of(&context, &request);
+    let is_follower = matches!(reader, Reader::Follower(_));
     let correlation_id = context.header.correlation_id;
     let claim = if version >= SESSIONS {
         Claim { session_id: request.session_id, epoch: request.session_epoch }
@@ -68,7 +91,7 @@ pub(super) async fn handle<R: Runtime>(
         .collect();
     let now = context.services.runtime.now();
     let begun =
-        context.services.fetch_sessions.begin(now, claim, by_id, replica >= 0, (asked, &forgotten));
+        context.services.fetch_sessions.begin(now, claim, by_id, is_follower, (asked, &forgotten));
     let session = match begun {
         Ok(session) => session,
         Err(error) => {
@@ -77,22 +100,42 @@ pub(super) async fn handle<R: Runtime>(
             return Reply::Now(encode(answer, version, correlation_id));
         }
     };
-    let isolation = if request.isolation_level == 1 {
-        Isolation::ReadCommitted
-    } else {
-        Isolation::ReadUncommitted
-    };
     let broker_max = u64::try_from(context.services.config.replication.client_fetch_max_bytes)
         .unwrap_or(u64::MAX);
-    let max_bytes = u64::try_from(request.max_bytes).unwrap_or(0).min(broker_max);
+    let asked_max = u64::try_from(request.max_bytes).unwrap_or(0);
+    let max_bytes = if is_follower { asked_max } else { asked_max.min(broker_max) };
     let min_bytes = u64::try_from(request.min_bytes).unwrap_or(0).min(max_bytes);
     let deadline = now.plus_millis(i64::from(request.max_wait_ms));
-    let fetching = Fetching { context, session, max_bytes, min_bytes, isolation };
+    let fetching = Fetching { context, session, max_bytes, min_bytes, reader };
     let reads = fetching.read_all().await;
     if request.max_wait_ms <= 0 || fetching.is_enough(&reads) {
         return Reply::Now(fetching.answer(reads));
     }
     Reply::Later(Box::pin(async move { Verdict::Answer(fetching.wait(deadline).await) }))
+}
+
+/// A replica id in the request says that a broker fetches for its copy.
+fn reader_of<R: Runtime>(context: &RequestContext<R>, request: &FetchRequest) -> Reader {
+    let version = context.version();
+    let (replica, epoch) = if version >= FOLLOWERS_TELL_EPOCH {
+        (request.replica_state.replica_id.0, request.replica_state.replica_epoch)
+    } else {
+        (request.replica_id.0, -1)
+    };
+    if replica >= 0 {
+        let broker_epoch = Some(epoch).filter(|epoch| *epoch >= 0).map(BrokerEpoch);
+        return Reader::Follower(FollowerFetch { id: NodeId(replica), broker_epoch });
+    }
+    let isolation = if request.isolation_level == 1 {
+        Isolation::ReadCommitted
+    } else {
+        Isolation::ReadUncommitted
+    };
+    let from = if version >= ANY_REPLICA { Source::AnyReplica } else { Source::Leader };
+    let selector = context.services.config.replication.selector_class.as_deref();
+    let looks_for_near = selector.is_some_and(|class| class == RACK_AWARE_SELECTOR);
+    let is_told = looks_for_near && version >= ANY_REPLICA && !request.rack_id.is_empty();
+    Reader::Consumer { isolation, from, rack: is_told.then(|| request.rack_id.clone()) }
 }
 
 fn key_of(by_id: bool, id: TopicId, name: &kafka_protocol::messages::TopicName) -> TopicKey {
@@ -127,8 +170,8 @@ impl<R: Runtime> Fetching<R> {
             let read = match self.services().replicas.partition(&fetch.topic, fetch.partition) {
                 Err(code) => PartitionRead::refused(code),
                 Ok(partition) => {
-                    let max_bytes = left.min(u64::try_from(fetch.max_bytes).unwrap_or(0));
-                    partition.read(fetch, max_bytes, is_first, self.isolation).await
+                    let bytes = left.min(u64::try_from(fetch.max_bytes).unwrap_or(0));
+                    self.read(&partition, fetch, Limit { bytes, minimum_one_batch: is_first }).await
                 }
             };
             left = left.saturating_sub(read.bytes());
@@ -138,11 +181,71 @@ impl<R: Runtime> Fetching<R> {
         reads
     }
 
+    async fn read(
+        &self,
+        partition: &Partition<R>,
+        fetch: &PartitionFetch,
+        limit: Limit,
+    ) -> PartitionRead<R::File> {
+        match &self.reader {
+            Reader::Follower(follower) => {
+                partition.read_for_follower(*follower, fetch, limit).await
+            }
+            Reader::Consumer { isolation, from, rack: None } => {
+                partition.read(fetch, limit, (*isolation, *from)).await
+            }
+            Reader::Consumer { isolation, from, rack: Some(rack) } => {
+                let read = partition.read(fetch, limit, (*isolation, *from)).await;
+                let preferred = if read.error == ErrorCode::None && read.diverging.is_none() {
+                    self.nearer_replica(partition, fetch, rack)
+                } else {
+                    None
+                };
+                if preferred.is_none() {
+                    return read;
+                }
+                PartitionRead { preferred_replica: preferred, records: None, ..read }
+            }
+        }
+    }
+
+    /// A replica in the consumer's rack, when we lead in another one.
+    fn nearer_replica(
+        &self,
+        partition: &Partition<R>,
+        fetch: &PartitionFetch,
+        rack: &str,
+    ) -> Option<NodeId> {
+        let image = self.context.image();
+        let is_near = |id| {
+            let broker = image.cluster().broker(id).filter(|broker| !broker.is_fenced);
+            broker.is_some_and(|broker| broker.rack.as_deref() == Some(rack))
+        };
+        partition.nearest_replica(Offset::from_wire(fetch.offset)?, is_near)
+    }
+
     fn is_enough(&self, reads: &[PartitionRead<R::File>]) -> bool {
         let bytes: u64 = reads.iter().map(PartitionRead::bytes).sum();
         bytes >= self.min_bytes
             || reads.is_empty()
-            || reads.iter().any(|read| read.error != ErrorCode::None || read.diverging.is_some())
+            || reads.iter().any(|read| {
+                read.error != ErrorCode::None
+                    || read.diverging.is_some()
+                    || read.preferred_replica.is_some()
+                    || read.is_news
+            })
+    }
+
+    /// Remembers the high watermarks that a follower is told with these reads.
+    fn note_what_is_told(&self, reads: &[PartitionRead<R::File>]) {
+        let Reader::Follower(follower) = &self.reader else { return };
+        let told = self.session.partitions.iter().zip(reads).filter(|(_, read)| read.is_news);
+        for (fetch, read) in told {
+            let found = self.services().replicas.partition(&fetch.topic, fetch.partition);
+            if let (Ok(partition), Some(to)) = (found, Offset::from_wire(read.high_watermark)) {
+                partition.follower_told(follower.id, to);
+            }
+        }
     }
 
     async fn wait(self, deadline: Instant) -> Response<R::File> {
@@ -176,6 +279,7 @@ impl<R: Runtime> Fetching<R> {
     }
 
     fn answer(&self, reads: Vec<PartitionRead<R::File>>) -> Response<R::File> {
+        self.note_what_is_told(&reads);
         let outcomes: Vec<Outcome> = reads
             .iter()
             .map(|read| Outcome {
@@ -184,7 +288,9 @@ impl<R: Runtime> Fetching<R> {
                     log_start_offset: read.log_start_offset,
                 },
                 has_records: read.records.is_some(),
-                has_news: read.error != ErrorCode::None || read.diverging.is_some(),
+                has_news: read.error != ErrorCode::None
+                    || read.diverging.is_some()
+                    || read.preferred_replica.is_some(),
             })
             .collect();
         let services = self.services();
@@ -210,6 +316,7 @@ impl<R: Runtime> Fetching<R> {
                 current_leader: read
                     .current_leader
                     .map(|(leader, epoch)| (leader.map_or(-1, |id| id.0), epoch.value())),
+                preferred_replica: read.preferred_replica.map(|id| id.0),
                 records: read.records.into_iter().collect(),
             };
             match topics.last_mut() {

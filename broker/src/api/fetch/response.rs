@@ -22,6 +22,8 @@ pub(super) struct PartitionAnswer<F> {
     pub(super) diverging: Option<(i32, i64)>,
     /// Leader and its epoch, told with errors about leadership (KIP-951).
     pub(super) current_leader: Option<(i32, i32)>,
+    /// The replica to fetch from instead (KIP-392).
+    pub(super) preferred_replica: Option<i32>,
     pub(super) records: Vec<FileSlice<F>>,
 }
 
@@ -132,7 +134,7 @@ impl<F> Writer<F> {
             self.bytes.put_i32(-1);
         }
         if self.version >= 11 {
-            self.bytes.put_i32(-1);
+            self.bytes.put_i32(answer.preferred_replica.unwrap_or(-1));
         }
         let length: u64 = answer.records.iter().map(|slice| slice.length).sum();
         let length = usize::try_from(length).expect("a fetch is limited to a few MiB");
@@ -265,6 +267,7 @@ mod tests {
             log_start_offset: 1,
             diverging: None,
             current_leader: None,
+            preferred_replica: None,
             records: if length == 0 {
                 vec![]
             } else {
@@ -285,6 +288,7 @@ mod tests {
                 error: ErrorCode::NotLeaderOrFollower,
                 diverging: (version >= 12).then_some((3, 44)),
                 current_leader: (version >= 12).then_some((5, 6)),
+                preferred_replica: Some(3),
                 ..partition(1, 0)
             };
             let endpoints = if version >= 16 {
@@ -310,6 +314,9 @@ mod tests {
             assert_eq!(partitions[0].records.as_ref().map(Bytes::len), Some(300));
             assert_eq!((partitions[0].high_watermark, partitions[0].last_stable_offset), (10, 9));
             assert_eq!(partitions[1].error_code, 6);
+            let preferred = partitions.iter().map(|answer| answer.preferred_read_replica.0);
+            let expected = if version >= 11 { [-1, 3] } else { [-1, -1] };
+            assert_eq!(preferred.collect::<Vec<_>>(), expected, "version {version}");
             if version >= 12 {
                 assert_eq!(partitions[1].diverging_epoch.end_offset, 44);
                 assert_eq!(partitions[1].current_leader.leader_epoch.max(0), 6);

@@ -8,7 +8,7 @@ use crate::model::{ClusterId, ErrorCode};
 use crate::protocol::internal_records::metadata::{
     ConfigRecord, MetadataRecord, RemoveTopicRecord, TopicRecord,
 };
-use crate::replication::{ReplicaManager, SettingsOf};
+use crate::replication::{Options, ReplicaManager, SettingsOf};
 
 /// Topics may set `flush.messages`.
 struct FlushMessages;
@@ -40,8 +40,10 @@ impl Node {
             LogDirectory::format(&runtime, &path, &cluster, OURS).await.unwrap();
             online.push(LogDirectory::open(runtime.clone(), path, None, OURS).await.unwrap());
         }
-        let logs = LogManager::open(runtime, online, 2, |_| Settings::default()).await;
-        let replicas = ReplicaManager::new(OURS, logs, Box::new(FlushMessages));
+        let logs = LogManager::open(runtime.clone(), online, 2, |_| Settings::default()).await;
+        let options = Options { node: OURS, lag_time_max: Duration::from_secs(30) };
+        let replicas = ReplicaManager::new(runtime, &options, logs, Box::new(FlushMessages));
+        replicas.registered(BrokerEpoch(1));
         Self { _home: home, replicas, loader: MetadataLoader::new() }
     }
 

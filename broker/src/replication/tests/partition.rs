@@ -4,6 +4,9 @@ use super::*;
 use crate::model::ErrorCode;
 use crate::replication::Waiter;
 
+/// The epoch most of these lead in.
+const EPOCH: LeaderEpoch = LeaderEpoch::ZERO;
+
 fn strict() -> Settings {
     Settings { flush_messages: Some(1), ..Settings::default() }
 }
@@ -14,8 +17,8 @@ async fn a_leader_that_is_alone_commits_what_it_appends() {
     assert_eq!(one.high_watermark(), 0);
     let appended = one.append(Acks::All).await.unwrap();
     assert_eq!((appended.first, appended.last, one.high_watermark()), (at(0), at(1), 2));
-    assert_eq!(one.partition.committed(at(1)).now_or_never(), Some(Ok(())));
-    assert!(one.partition.committed(at(2)).now_or_never().is_none());
+    assert_eq!(one.partition.committed(at(1), EPOCH).now_or_never(), Some(Ok(())));
+    assert!(one.partition.committed(at(2), EPOCH).now_or_never().is_none());
 }
 
 #[tokio::test]
@@ -23,7 +26,7 @@ async fn under_a_flush_of_every_message_only_what_is_durable_is_committed() {
     let one = One::start(strict(), registration(&[1], &[1], 0)).await;
     assert!(one.append(Acks::All).await.unwrap().must_flush);
     assert_eq!(one.high_watermark(), 0);
-    let mut committed = Box::pin(one.partition.committed(at(1)));
+    let mut committed = Box::pin(one.partition.committed(at(1), EPOCH));
     assert!(committed.as_mut().now_or_never().is_none());
     one.partition.flush(at(2)).await.unwrap();
     assert_eq!(one.high_watermark(), 2);
@@ -38,7 +41,7 @@ async fn what_others_in_sync_may_lack_is_committed_once_they_are_out() {
     let waiter = Waiter::new();
     one.partition.register(&waiter);
     assert!(waiter.woken().now_or_never().is_none());
-    let mut committed = Box::pin(one.partition.committed(at(1)));
+    let mut committed = Box::pin(one.partition.committed(at(1), EPOCH));
     assert!(committed.as_mut().now_or_never().is_none());
     one.partition.update(registration(&[1, 2], &[1], 0)).await;
     assert_eq!(one.high_watermark(), 2);
@@ -63,10 +66,63 @@ async fn a_write_learns_that_those_in_sync_became_too_few_after_it() {
     let settings = Settings { min_insync_replicas: 2, ..Settings::default() };
     let one = One::start(settings, registration(&[1, 2], &[1, 2], 0)).await;
     let last = one.append(Acks::All).await.unwrap().last;
-    let mut acknowledged = Box::pin(one.partition.acknowledged(last));
+    let mut acknowledged = Box::pin(one.partition.acknowledged(last, EPOCH));
     assert!(acknowledged.as_mut().now_or_never().is_none());
+    // The follower gets it, and is out before anybody looks.
+    assert_eq!(one.follow(2, 2).await.error, ErrorCode::None);
+    assert_eq!(one.high_watermark(), 2);
     one.partition.update(registration(&[1, 2], &[1], 0)).await;
     assert_eq!(acknowledged.await, Err(ErrorCode::NotEnoughReplicasAfterAppend));
+}
+
+#[tokio::test]
+async fn nothing_is_committed_while_too_few_are_in_sync() {
+    let settings = Settings { min_insync_replicas: 2, ..Settings::default() };
+    let one = One::start(settings, registration(&[1, 2], &[1, 2], 0)).await;
+    let last = one.append(Acks::All).await.unwrap().last;
+    let mut acknowledged = Box::pin(one.partition.acknowledged(last, EPOCH));
+    one.partition.update(registration(&[1, 2], &[1], 0)).await;
+    assert!(acknowledged.as_mut().now_or_never().is_none());
+    assert_eq!(one.high_watermark(), 0);
+}
+
+#[tokio::test]
+async fn what_is_there_after_another_leader_is_no_commit_of_ours() {
+    let one = One::start(Settings::default(), registration(&[1, 2], &[1, 2], 0)).await;
+    one.append(Acks::All).await.unwrap();
+    let mut committed = Box::pin(one.partition.committed(at(1), EPOCH));
+    assert!(committed.as_mut().now_or_never().is_none());
+    one.partition.update(registration(&[2, 1], &[2, 1], 1)).await;
+    one.partition.update(registration(&[1, 2], &[1], 2)).await;
+    assert_eq!(one.high_watermark(), 2, "whatever it is, it is committed");
+    assert!(!one.partition.is_committed(at(1), EPOCH));
+    assert_eq!(committed.await, Err(ErrorCode::NotLeaderOrFollower));
+}
+
+#[tokio::test]
+async fn a_follower_gets_what_is_not_committed_and_its_next_fetch_commits_it() {
+    let one = One::start(Settings::default(), registration(&[1, 2, 3], &[1, 2], 0)).await;
+    one.append(Acks::All).await.unwrap();
+    let waiter = Waiter::new();
+    one.partition.register(&waiter);
+    let read = one.follow(2, 0).await;
+    assert!(read.bytes() > 0);
+    assert_eq!((read.high_watermark, read.is_news), (0, true));
+    one.partition.follower_told(NodeId(2), at(0));
+    let read = one.follow(2, 2).await;
+    assert_eq!((read.bytes(), read.high_watermark, read.is_news), (0, 2, true));
+    assert!(waiter.woken().now_or_never().is_some());
+    one.partition.follower_told(NodeId(2), at(2));
+    assert!(!one.follow(2, 2).await.is_news, "it has been told");
+    // Nothing is learned from fetches that parted from this log, lie outside of it, or are of nobody.
+    let parted = PartitionFetch { last_fetched_epoch: Some(EPOCH), ..fetch(9) };
+    assert!(one.follow_with(2, &parted).await.diverging.is_some());
+    assert_eq!(one.follow(2, 9).await.error, ErrorCode::OffsetOutOfRange);
+    assert_eq!(one.follow(7, 2).await.error, ErrorCode::NotLeaderOrFollower);
+    let newer = PartitionFetch { current_leader_epoch: Some(EPOCH), ..fetch(2) };
+    assert_eq!(one.follow_with(7, &newer).await.error, ErrorCode::UnknownLeaderEpoch);
+    one.append(Acks::All).await.unwrap();
+    assert_eq!(one.high_watermark(), 2);
 }
 
 #[tokio::test]
@@ -74,7 +130,7 @@ async fn who_waits_for_a_commit_is_told_when_it_cannot_come() {
     let check = async |happens: &dyn Fn(&Partition<TokioRuntime>), expected: ErrorCode| {
         let one = One::start(Settings::default(), registration(&[1, 2], &[1, 2], 0)).await;
         one.append(Acks::All).await.unwrap();
-        let mut committed = Box::pin(one.partition.committed(at(1)));
+        let mut committed = Box::pin(one.partition.committed(at(1), EPOCH));
         assert!(committed.as_mut().now_or_never().is_none());
         happens(&one.partition);
         assert_eq!(committed.await, Err(expected));
@@ -84,7 +140,7 @@ async fn who_waits_for_a_commit_is_told_when_it_cannot_come() {
 
     let one = One::start(Settings::default(), registration(&[1, 2], &[1, 2], 0)).await;
     one.append(Acks::All).await.unwrap();
-    let mut committed = Box::pin(one.partition.committed(at(1)));
+    let mut committed = Box::pin(one.partition.committed(at(1), EPOCH));
     assert!(committed.as_mut().now_or_never().is_none());
     one.partition.update(registration(&[2, 1], &[2], 1)).await;
     assert_eq!(committed.await, Err(ErrorCode::NotLeaderOrFollower));
