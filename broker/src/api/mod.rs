@@ -19,6 +19,7 @@ mod forwarding;
 mod allocate_producer_ids;
 mod alter_configs;
 mod alter_partition;
+mod alter_partition_reassignments;
 mod api_versions;
 mod assign_replicas_to_dirs;
 mod begin_quorum_epoch;
@@ -37,6 +38,7 @@ mod describe_log_dirs;
 mod describe_quorum;
 mod describe_topic_partitions;
 mod end_quorum_epoch;
+mod elect_leaders;
 mod envelope;
 mod fetch;
 mod fetch_snapshot;
@@ -49,6 +51,7 @@ mod join_group;
 mod leave_group;
 mod list_config_resources;
 mod list_groups;
+mod list_partition_reassignments;
 mod list_offsets;
 mod metadata;
 mod offset_commit;
@@ -158,7 +161,10 @@ handlers! {
         AlterConfigs(AlterConfigsRequest) => alter_configs,
         CreatePartitions(CreatePartitionsRequest) => create_partitions,
         DeleteGroups(DeleteGroupsRequest) => delete_groups,
+        ElectLeaders(ElectLeadersRequest) => elect_leaders,
         IncrementalAlterConfigs(IncrementalAlterConfigsRequest) => incremental_alter_configs,
+        AlterPartitionReassignments(AlterPartitionReassignmentsRequest) => alter_partition_reassignments,
+        ListPartitionReassignments(ListPartitionReassignmentsRequest) => list_partition_reassignments,
         OffsetDelete(OffsetDeleteRequest) => offset_delete,
         AlterPartition(AlterPartitionRequest) => alter_partition,
         Envelope(EnvelopeRequest) => envelope,

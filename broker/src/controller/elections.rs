@@ -7,7 +7,9 @@ use crate::protocol::internal_records::metadata::{LeaderChange, PartitionChangeR
 pub(super) enum Election {
     /// One of the in-sync (or eligible) replicas.
     Online,
-    /// The same, or else any live replica: committed records may be lost (`unclean.leader.election.enable`).
+    /// The first replica before all others, if it is one of these.
+    Preferred,
+    /// As online, or else any live replica: committed records may be lost (`unclean.leader.election.enable`).
     Unclean,
 }
 
@@ -29,6 +31,10 @@ pub(super) struct PartitionChange<'a> {
     pub(super) partition: &'a PartitionRegistration,
     pub(super) election: Election,
     pub(super) isr: Vec<NodeId>,
+    /// The preferred leader first; those that a reassignment removes last.
+    pub(super) replicas: Vec<NodeId>,
+    pub(super) removing: Vec<NodeId>,
+    pub(super) adding: Vec<NodeId>,
     pub(super) recovery_state: LeaderRecoveryState,
     /// `min.insync.replicas`, or the replica count when that is less.
     pub(super) min_isr: usize,
@@ -65,6 +71,9 @@ impl<'a> PartitionChange<'a> {
             partition,
             election,
             isr: partition.isr.clone(),
+            replicas: partition.replicas.clone(),
+            removing: partition.removing_replicas.clone(),
+            adding: partition.adding_replicas.clone(),
             recovery_state: partition.leader_recovery_state,
             min_isr,
             unclean_shutdown: None,
@@ -137,16 +146,16 @@ impl<'a> PartitionChange<'a> {
     fn target(&self, electorate: Electorate<'_>) -> Target {
         let partition = self.partition;
         let mut target = Target {
-            replicas: partition.replicas.clone(),
+            replicas: self.replicas.clone(),
             isr: self.isr.clone(),
-            removing: partition.removing_replicas.clone(),
-            adding: partition.adding_replicas.clone(),
+            removing: self.removing.clone(),
+            adding: self.adding.clone(),
             eligible: partition.eligible_leader_replicas.clone(),
         };
-        if partition.is_reassigning() {
-            let stays = |id: &NodeId| !partition.removing_replicas.contains(id);
+        if !target.removing.is_empty() || !target.adding.is_empty() {
+            let stays = |id: &NodeId| !self.removing.contains(id);
             let replicas: Vec<NodeId> =
-                partition.replicas.iter().copied().filter(|id| stays(id)).collect();
+                self.replicas.iter().copied().filter(|id| stays(id)).collect();
             let isr: Vec<NodeId> = self.isr.iter().copied().filter(|id| stays(id)).collect();
             let is_complete = replicas.iter().all(|id| isr.contains(id));
             if !isr.is_empty() && !replicas.is_empty() && is_complete {
@@ -186,6 +195,11 @@ impl<'a> PartitionChange<'a> {
                 || (target.isr.is_empty() && target.eligible.contains(&replica));
             is_safe && can_lead(replica)
         };
+        let preferred = target.replicas.first().copied();
+        let preferred = preferred.filter(|_| self.election == Election::Preferred);
+        if let Some(leader) = preferred.filter(|leader| is_clean(*leader)) {
+            return clean(Some(leader));
+        }
         if let Some(leader) = self.partition.leader.filter(|leader| is_clean(*leader)) {
             return clean(Some(leader));
         }
@@ -197,7 +211,7 @@ impl<'a> PartitionChange<'a> {
             return Elected { leader: Some(leader), is_unclean: true };
         }
         let unclean = match self.election {
-            Election::Online => None,
+            Election::Online | Election::Preferred => None,
             Election::Unclean => target.replicas.iter().copied().find(|id| can_lead(*id)),
         };
         Elected { leader: unclean, is_unclean: unclean.is_some() }

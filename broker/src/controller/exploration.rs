@@ -27,7 +27,7 @@ impl Dice {
 fn command(dice: &mut Dice) -> String {
     let broker = 1 + dice.roll(4);
     let topic = ["a", "b", "c", "d.e", "d_e"][usize::try_from(dice.roll(5)).expect("small")];
-    match dice.roll(20) {
+    match dice.roll(24) {
         0 | 1 => {
             let rack = dice.pick(&["", " rack=x", " rack=y"]);
             format!(
@@ -66,6 +66,15 @@ fn command(dice: &mut Dice) -> String {
             dice.pick(&["retention.ms=7", "!retention.ms", "+cleanup.policy=compact"])
         ),
         17 => format!("producer-ids {broker}"),
+        19 | 20 => {
+            let to = dice.pick(&["to=1,2", "to=4,3", "to=2", "to=3,1,4", "cancel"]);
+            format!("reassign {topic} {} {to}{}", dice.roll(3), dice.pick(&["", " same-factor"]))
+        }
+        21 => match dice.pick(&["preferred", "unclean", "one"]) {
+            "one" => format!("elect unclean {topic} {}", dice.roll(3)),
+            all => format!("elect {all}"),
+        },
+        22 => format!("assign {broker} {topic} {} to={broker}00{}", dice.roll(3), dice.roll(2)),
         18 => format!("advance {}", dice.pick(&["100", "3000", "9500"])),
         _ => dice.pick(&["commit", "commit", "resign-and-lead"]).to_owned(),
     }

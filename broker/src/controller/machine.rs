@@ -4,6 +4,7 @@ use super::Settings;
 use super::deciding::{Deciding, Random, Refusal, Request, Soft};
 use super::features::bootstrap_transaction;
 use super::heartbeats::Heartbeats;
+use super::leader_elections::MOVES_MAX;
 use crate::metadata::{MetadataDelta, MetadataImage, MetadataVersion, Provenance};
 use crate::model::{LeaderEpoch, NodeId, Offset, OffsetAndEpoch, Timestamp};
 use crate::protocol::internal_records::metadata::{
@@ -33,6 +34,7 @@ struct Active {
     next_offset: Offset,
     heartbeats: Heartbeats,
     last_append: Duration,
+    last_rebalance: Duration,
 }
 
 /// What time has made due.
@@ -40,6 +42,8 @@ struct Active {
 pub(super) enum Due {
     /// This broker was not heard of for a session time-out.
     Fence(NodeId),
+    /// Leaderships may have to go back to preferred replicas.
+    Rebalance,
     /// Nothing was written for so long that a sign of life is due.
     NoOp,
 }
@@ -100,6 +104,7 @@ impl Machine {
                 now,
             ),
             last_append: now,
+            last_rebalance: now,
         });
     }
 
@@ -186,7 +191,10 @@ impl Machine {
         let active = self.deciding_controller()?;
         let stale = active.heartbeats.find_stale_broker(active.working.cluster(), now);
         let is_idle = self.idle_interval().is_some_and(|idle| active.last_append + idle <= now);
-        stale.map(Due::Fence).or_else(|| is_idle.then_some(Due::NoOp))
+        let is_rebalance_due =
+            self.rebalance_interval().is_some_and(|pause| active.last_rebalance + pause <= now);
+        let rebalance = is_rebalance_due.then_some(Due::Rebalance);
+        stale.map(Due::Fence).or(rebalance).or_else(|| is_idle.then_some(Due::NoOp))
     }
 
     /// When something may next be due; `None` when only events can make it so.
@@ -194,7 +202,8 @@ impl Machine {
         let active = self.deciding_controller()?;
         let session = active.heartbeats.next_deadline(active.working.cluster());
         let idle = self.idle_interval().map(|idle| active.last_append + idle);
-        session.into_iter().chain(idle).min()
+        let rebalance = self.rebalance_interval().map(|pause| active.last_rebalance + pause);
+        session.into_iter().chain(idle).chain(rebalance).min()
     }
 
     /// What is active, if it can decide: not at a metadata version that this program does not know.
@@ -208,11 +217,23 @@ impl Machine {
         (!interval.is_zero()).then_some(interval)
     }
 
+    /// `leader.imbalance.check.interval.seconds`; `None` when leaderships stay where they are.
+    fn rebalance_interval(&self) -> Option<Duration> {
+        let lifecycle = &self.settings.config.lifecycle;
+        let interval = lifecycle.leader_imbalance_check_interval;
+        lifecycle.is_auto_leader_rebalance_enabled.then_some(interval)
+    }
+
     /// The records for what is due.
     pub(super) fn records_for(&self, due: Due, now: Duration) -> Vec<MetadataRecord> {
         let mut records = Vec::new();
         match due {
             Due::NoOp => records.push(NoOpRecord {}.into()),
+            Due::Rebalance => {
+                if let Some(deciding) = self.deciding(now) {
+                    deciding.rebalance(&mut records);
+                }
+            }
             Due::Fence(id) => {
                 if let Some(deciding) = self.deciding(now)
                     && let Some(broker) = deciding.image.cluster().broker(id)
@@ -224,10 +245,15 @@ impl Machine {
         records
     }
 
-    /// Forgets a broker that was fenced.
-    pub(super) fn forget(&mut self, id: NodeId) {
-        if let Some(active) = &mut self.active {
-            active.heartbeats.forget(id);
+    /// Notes that what was due is done, with so many records.
+    pub(super) fn done(&mut self, due: Due, record_count: usize, now: Duration) {
+        let Some(active) = &mut self.active else { return };
+        match due {
+            Due::Fence(id) => active.heartbeats.forget(id),
+            // The rest is due at once.
+            Due::Rebalance if record_count >= MOVES_MAX => {}
+            Due::Rebalance => active.last_rebalance = now,
+            Due::NoOp => {}
         }
     }
 }

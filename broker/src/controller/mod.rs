@@ -13,7 +13,7 @@
 //! committed and with changes of leadership, in the order in which the quorum tells them. All decisions are in
 //! functions without clock, randomness or I/O: `topics.rs` (create, grow, delete), `placement.rs` (where replicas go),
 //! `cluster.rs` and `broker_heartbeat.rs` (who is in, who is fenced), `partitions.rs` (who is in sync) and
-//! `elections.rs` (who leads then), `directories.rs` (where replicas lie), `configurations.rs`, `producer_ids.rs`, `features.rs`.
+//! `elections.rs` (who leads then), `leader_elections.rs` (who should lead), `reassignments.rs` and `directories.rs` (where replicas lie), `configurations.rs`, `producer_ids.rs`, `features.rs`.
 //!
 //! # Invariants
 //!
@@ -35,6 +35,8 @@ mod placement;
 mod topic_names;
 mod topics;
 mod elections;
+mod leader_elections;
+mod reassignments;
 mod partitions;
 mod directories;
 mod cluster;
@@ -59,11 +61,15 @@ pub use configurations::{
 pub use deciding::{Deciding, Random, Refusal, Request, Soft};
 pub use directories::{AssignReplicas, AssignReplicasOutcome};
 pub use features::{KRAFT_VERSION, bootstrap_records, supported_features};
+pub use leader_elections::{ElectLeaders, ElectLeadersOutcome, ElectionKind};
 pub use partitions::{
     AlterPartition, AlterPartitionOutcome, AlterPartitionState, AlteredPartition,
 };
 pub use producer_ids::{AllocateProducerIds, ProducerIdBlock};
 pub use quorum_controller::{Error, Handle, MetadataLog, NotAppended, QuorumController};
+pub use reassignments::{
+    AlterReassignments, AlterReassignmentsOutcome, ListReassignments, Reassignment,
+};
 pub use topic_names::check_topic_name;
 pub use topics::{
     CreatePartitions, CreateTopics, CreatedTopic, DeleteTopics, DeletedTopic, GrownTopic, NewTopic,

@@ -297,10 +297,11 @@ impl<R: Runtime, L: MetadataLog> QuorumController<R, L> {
         if let Due::Fence(id) = due {
             warn!(broker = id.0, "fencing a broker that was not heard of");
         }
-        if self.append(&records, false).await.is_ok()
-            && let Due::Fence(id) = due
-        {
-            self.machine.forget(id);
+        if due == Due::Rebalance && !records.is_empty() {
+            info!(partitions = records.len(), "leaderships go back to preferred replicas");
+        }
+        if self.append(&records, false).await.is_ok() {
+            self.machine.done(due, records.len(), now);
         }
     }
 

@@ -14,10 +14,11 @@ use uuid::Uuid;
 
 use super::machine::{Due, Machine};
 use super::{
-    AllocateProducerIds, AlterConfigs, AlterPartition, AlterPartitionState, AssignReplicas,
-    BrokerHeartbeat, ConfigChange, ConfigOperation, CreatePartitions, CreateTopics, DeleteTopics,
-    GrownTopic, IncrementalAlterConfigs, NewTopic, Refusal, RegisterBroker, Request, Settings,
-    TopicReference, UnregisterBroker, supported_features,
+    AllocateProducerIds, AlterConfigs, AlterPartition, AlterPartitionState, AlterReassignments,
+    AssignReplicas, BrokerHeartbeat, ConfigChange, ConfigOperation, CreatePartitions, CreateTopics,
+    DeleteTopics, ElectLeaders, ElectionKind, GrownTopic, IncrementalAlterConfigs,
+    ListReassignments, NewTopic, Refusal, RegisterBroker, Request, Settings, TopicReference,
+    UnregisterBroker, supported_features,
 };
 use crate::config::NodeConfig;
 use crate::metadata::{
@@ -26,7 +27,7 @@ use crate::metadata::{
 };
 use crate::model::{
     BrokerEpoch, ClusterId, DirectoryId, LeaderEpoch, NodeId, Offset, PartitionIndex, Timestamp,
-    TopicId,
+    TopicId, TopicName,
 };
 use crate::protocol::internal_records::metadata::{
     LeaderChange, MetadataRecord, PartitionChangeRecord,
@@ -187,6 +188,10 @@ impl World {
             "replace" => self.replace(&words),
             "isr" => self.isr(&words),
             "assign" => self.assign(&words),
+            "reassign" => self.reassign(&words),
+            "reassignments" => self.reassignments(),
+            "elect" => self.elect(&words),
+            "advance-awake" => self.advance_awake(&words),
             "producer-ids" => self.producer_ids(&words),
             "advance" => self.advance(&words),
             "commit" => self.commit(),
@@ -455,20 +460,75 @@ impl World {
             self.now = self.now.max(next);
             let Some(due) = self.machine.due(self.now) else { break };
             let records = self.machine.records_for(due, self.now);
-            match due {
+            let length = self.output.len();
+            self.append(&records);
+            if due == Due::NoOp {
                 // Twice a second; nothing to look at.
-                Due::NoOp => {
-                    let length = self.output.len();
-                    self.append(&records);
-                    self.output.truncate(length);
-                }
-                Due::Fence(id) => {
-                    self.append(&records);
-                    self.machine.forget(id);
-                }
+                self.output.truncate(length);
             }
+            self.machine.done(due, records.len(), self.now);
         }
         self.now = end;
+    }
+
+    /// Lets time pass while the brokers that are in heartbeat, each second.
+    fn advance_awake(&mut self, words: &Words<'_>) {
+        let seconds: u64 = words.plain[1].parse().expect("seconds");
+        for _ in 0..seconds {
+            self.advance(&Words::new("advance 1000"));
+            let brokers = self.machine.image().cluster().brokers();
+            let awake: Vec<NodeId> =
+                brokers.filter(|broker| !broker.is_fenced).map(|broker| broker.id).collect();
+            let length = self.output.len();
+            for id in awake {
+                self.heartbeat(&Words::new(&format!("heartbeat {id}")));
+            }
+            self.output.truncate(length);
+        }
+    }
+
+    fn reassign(&mut self, words: &Words<'_>) {
+        let index = PartitionIndex(words.plain[2].parse().expect("an index"));
+        let replicas = words.get("to").map(nodes);
+        let request = AlterReassignments {
+            topics: vec![(TopicName::from(words.plain[1]), vec![(index, replicas)])],
+            may_change_replication_factor: !words.has("same-factor"),
+        };
+        for (_, partitions) in self.ask(&request).unwrap_or_default() {
+            for (index, result) in partitions {
+                self.say_result(&index.to_string(), result);
+            }
+        }
+    }
+
+    fn reassignments(&mut self) {
+        for (topic, moves) in self.ask(&ListReassignments { topics: None }).unwrap_or_default() {
+            for one in moves {
+                let (replicas, adding) = (list(&one.replicas), list(&one.adding));
+                let removing = list(&one.removing);
+                let partition = one.partition;
+                self.say(format!(
+                    "{topic}-{partition} replicas={replicas} adding={adding} removing={removing}"
+                ));
+            }
+        }
+    }
+
+    fn elect(&mut self, words: &Words<'_>) {
+        let kind = match words.plain[1] {
+            "preferred" => ElectionKind::Preferred,
+            "unclean" => ElectionKind::Unclean,
+            other => panic!("no election {other}"),
+        };
+        let topics = words.plain.get(2).map(|name| {
+            let indexes = words.plain[3..].iter().filter_map(|index| index.parse().ok());
+            vec![(TopicName::from(*name), indexes.map(PartitionIndex).collect())]
+        });
+        for (topic, partitions) in self.ask(&ElectLeaders { kind, topics }).unwrap_or_default() {
+            for (index, result) in partitions {
+                self.say_result(&format!("{topic}-{index}"), result);
+            }
+        }
     }
 
     fn brokers(&mut self) {

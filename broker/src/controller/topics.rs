@@ -427,7 +427,7 @@ impl TopicReference {
 
 impl Deciding<'_> {
     /// Judges replicas that somebody else has chosen.
-    fn check_assignment(
+    pub(super) fn check_assignment(
         &self,
         replicas: &[NodeId],
         replication_factor: Option<usize>,

@@ -56,6 +56,19 @@ impl PartitionRegistration {
         !self.removing_replicas.is_empty() || !self.adding_replicas.is_empty()
     }
 
+    /// Its replicas once the reassignment under way, if there is any, is complete.
+    #[must_use]
+    pub fn replicas_after_reassignment(&self) -> Vec<NodeId> {
+        let stays = |id: &NodeId| !self.removing_replicas.contains(id);
+        self.replicas.iter().copied().filter(stays).collect()
+    }
+
+    /// True when the replica that should lead does.
+    #[must_use]
+    pub fn has_preferred_leader(&self) -> bool {
+        self.leader.is_some() && self.leader == self.preferred_leader()
+    }
+
     /// The replica that leads when it can; `None` only for a partition without replicas.
     #[must_use]
     pub fn preferred_leader(&self) -> Option<NodeId> {

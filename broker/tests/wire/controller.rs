@@ -1,9 +1,14 @@
 //! What brokers ask of the controller's listener, and what they hand on to it.
 
+use kafka_protocol::messages::alter_partition_reassignments_request::{
+    ReassignablePartition, ReassignableTopic,
+};
 use kafka_protocol::messages::broker_registration_request::Feature;
+use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
 use kafka_protocol::messages::{
-    AllocateProducerIdsRequest, BrokerHeartbeatRequest, BrokerId, BrokerRegistrationRequest,
-    ControllerRegistrationRequest, DescribeQuorumRequest, EnvelopeRequest, EnvelopeResponse,
+    AllocateProducerIdsRequest, AlterPartitionReassignmentsRequest, BrokerHeartbeatRequest,
+    BrokerId, BrokerRegistrationRequest, ControllerRegistrationRequest, DescribeQuorumRequest,
+    ElectLeadersRequest, EnvelopeRequest, EnvelopeResponse, ListPartitionReassignmentsRequest,
     UnregisterBrokerRequest,
 };
 use ottla::protocol::ApiKey;
@@ -173,6 +178,57 @@ async fn a_controller_that_registers_is_described() {
     assert_eq!(controller.ask(0, &request).await.error_code, 0);
     let quorum = controller.ask(2, &describe_quorum()).await;
     assert!(quorum.nodes.iter().any(|node| node.node_id == BrokerId(9)));
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn leaders_and_replicas_are_moved_where_there_is_nowhere_to_go_as_kafka_does() {
+    let broker = Broker::start("moving", &[]).await;
+    let mut client = broker.client().await;
+    let elect = |kind, partitions: Option<Vec<i32>>| {
+        let named = |partitions| {
+            vec![
+                TopicPartitions::default()
+                    .with_topic(topic_name(TOPIC))
+                    .with_partitions(partitions),
+            ]
+        };
+        ElectLeadersRequest::default()
+            .with_election_type(kind)
+            .with_topic_partitions(partitions.map(named))
+            .with_timeout_ms(10_000)
+    };
+    let elected = client.ask(2, &elect(0, Some(vec![0, 7]))).await;
+    let results = &elected.replica_election_results[0].partition_result;
+    let codes: Vec<i16> = results.iter().map(|result| result.error_code).collect();
+    assert_eq!(
+        codes,
+        [ErrorCode::ElectionNotNeeded.code(), ErrorCode::UnknownTopicOrPartition.code()]
+    );
+    let everywhere = client.ask(2, &elect(1, None)).await;
+    assert!(everywhere.replica_election_results.iter().all(|one| one.partition_result.is_empty()));
+    let unknown = client.ask(2, &elect(2, Some(vec![0]))).await;
+    assert_eq!(unknown.error_code, ErrorCode::InvalidRequest.code());
+
+    let own = client.ask(0, &MetadataRequest::default()).await.brokers[0].node_id;
+    let list = ListPartitionReassignmentsRequest::default().with_topics(None);
+    for (replicas, expected) in [
+        (Some(vec![own]), ErrorCode::None),
+        (Some(vec![BrokerId(99)]), ErrorCode::InvalidReplicaAssignment),
+        (None, ErrorCode::NoReassignmentInProgress),
+    ] {
+        let partition = ReassignablePartition::default().with_replicas(replicas);
+        let topic = ReassignableTopic::default()
+            .with_name(topic_name(TOPIC))
+            .with_partitions(vec![partition]);
+        let request = AlterPartitionReassignmentsRequest::default()
+            .with_topics(vec![topic])
+            .with_timeout_ms(10_000);
+        let answer = client.ask(1, &request).await;
+        assert_eq!(answer.responses[0].partitions[0].error_code, expected.code());
+        let listed = client.ask(0, &list).await;
+        assert_eq!((listed.error_code, listed.topics.len()), (0, 0));
+    }
     broker.stop().await;
 }
 

@@ -23,7 +23,7 @@ rows! {
         "Name of the authorizer; empty for none, Kafka's standard one by its class name.";
     "auto.create.topics.enable" Boolean "true", Any, ReadOnly Honoured Shown,
         "Whether asking for an unknown topic creates it.";
-    "auto.leader.rebalance.enable" Boolean "true", Any, ReadOnly Accepted Shown,
+    "auto.leader.rebalance.enable" Boolean "true", Any, ReadOnly Honoured Shown,
         "Whether leadership is moved back to preferred replicas.";
     "background.threads" Int "10", AtLeast(1), ClusterWide Accepted Shown,
         "Threads for background work; here tasks, not threads.";
@@ -163,7 +163,7 @@ rows! {
         "How often Java metric reporters poll.";
     "kafka.metrics.reporters" List "", Any, ReadOnly Accepted Shown,
         "Java classes that report metrics.";
-    "leader.imbalance.check.interval.seconds" Long "300", AtLeast(1), ReadOnly Accepted Shown,
+    "leader.imbalance.check.interval.seconds" Long "300", AtLeast(1), ReadOnly Honoured Shown,
         "How often the controller looks for leaderships to move back.";
     "listener.security.protocol.map" String "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT", Any, PerBroker Honoured Shown,
         "Security protocol of each listener name.";
