@@ -93,6 +93,15 @@ pub struct Trims {
     pub tried: i64,
 }
 
+/// How much a partition keeps at least, once it had as much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// `retention.bytes`.
+    pub bytes: u64,
+    /// What one record takes in the log at most, with all that is around it.
+    pub record_bytes_max: u64,
+}
+
 /// What became of changes of one topic, made one after the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TopicFate {
@@ -128,6 +137,8 @@ pub struct Facts {
     pub commit_count: usize,
     /// Where records were deleted, by partition.
     pub trims: BTreeMap<TopicPartition, Trims>,
+    /// Partitions that retention cuts, and what it must leave.
+    pub limits: BTreeMap<TopicPartition, Limit>,
     /// Topics that were made and deleted during the run.
     pub topics: BTreeMap<String, TopicFate>,
     /// How many changes of topics were acknowledged.
@@ -265,6 +276,11 @@ impl History {
         let mut facts = self.lock();
         let trims = facts.trims.entry(partition.clone()).or_default();
         trims.acknowledged = trims.acknowledged.max(offset);
+    }
+
+    /// Retention may cut this partition.
+    pub fn limited(&self, partition: &TopicPartition, limit: Limit) {
+        self.lock().limits.insert(partition.clone(), limit);
     }
 
     /// Where a partition begins at least.

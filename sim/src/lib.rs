@@ -19,6 +19,7 @@
 //! - [`nemesis`]: what goes wrong
 //! - [`scenario`]: whole stories
 //! - [`planted`]: bugs that a broker is given to see whether they are found
+//! - [`weave`]: all of them in one program
 //! - [`report`]: how a seed went
 //! - [`view`]: a run as a picture
 //!
@@ -42,6 +43,7 @@ pub mod world;
 pub mod broker;
 pub mod history;
 pub mod planted;
+pub mod weave;
 pub mod workload;
 pub mod checkers;
 pub mod nemesis;

@@ -20,6 +20,7 @@ mod options;
 mod picture;
 mod progress;
 mod shrink;
+mod sources;
 
 use progress::Goal;
 
@@ -44,13 +45,11 @@ struct Arguments {
     /// How many run at a time.
     #[arg(long, default_value_t = 1)]
     jobs: usize,
-    /// Plants this bug, or all of `sim/planted/` one after the other, in a copy of the workspace, and looks how many worlds it
-    /// takes until it is found; `--seeds` says after how many to give up.
-    #[arg(long, num_args = 0..=1, default_missing_value = "", value_name = "NAME")]
-    planted: Option<String>,
     /// Runs each world in two processes, and takes different digests for a failure.
     #[arg(long)]
     twice: bool,
+    #[command(flatten)]
+    hunting: hunt::Hunting,
     /// Runs worlds for this many minutes.
     #[arg(long, value_name = "MINUTES", conflicts_with_all = ["seed", "seeds"])]
     minutes: Option<f64>,
@@ -87,8 +86,8 @@ fn main() -> ExitCode {
         let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
         log.without_time().init();
     }
-    if let Some(name) = &arguments.planted {
-        return hunt::run(&arguments, name, arguments.seeds.unwrap_or(SEEDS_PER_BUG));
+    if let Some(names) = &arguments.hunting.planted {
+        return hunt::run(&arguments, names, arguments.seeds.unwrap_or(SEEDS_PER_BUG));
     }
     if let Some(seed) = arguments.shrink {
         return shrink::run(&arguments, seed);

@@ -1,16 +1,18 @@
 //! Many worlds, each in a process of its own, and what they come to.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
-use std::process::{Command, ExitCode, Output};
+use std::process::{Command, ExitCode, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use clap::ValueEnum as _;
 use sim::Report;
 use sim::nemesis::FAULTS;
 use sim::scenario::Summary;
+use sim::weave::VARIABLE;
 
 use crate::progress::{Goal, Progress};
 use crate::{Arguments, options};
@@ -89,14 +91,23 @@ fn again(
 
 /// Runs one seed in a process of its own; the error is what to tell when it could not even say how it went.
 pub(crate) fn run_one(arguments: &Arguments, program: &Path, seed: u64) -> Result<Report, String> {
-    run_with(&options(arguments), program, seed)
+    run_with(&options(arguments), program, seed, None)
 }
 
-/// The same with these options.
-pub(crate) fn run_with(options: &[String], program: &Path, seed: u64) -> Result<Report, String> {
+/// The same with these options, and with a planted bug where the program has some.
+pub(crate) fn run_with(
+    options: &[String],
+    program: &Path,
+    seed: u64,
+    bug: Option<&str>,
+) -> Result<Report, String> {
     let mut command = Command::new(program);
+    command.envs(bug.map(|bug| (VARIABLE, bug)));
     command.args(options).args(["--json", "--seed"]).arg(seed.to_string());
-    let Output { status, stdout, stderr } = command.output().map_err(|error| error.to_string())?;
+    let ran = output_of(command).map_err(|error| error.to_string())?;
+    let Some(Output { status, stdout, stderr }) = ran else {
+        return Err(format!("endless: the process was killed after {PATIENCE:?}"));
+    };
     let text = String::from_utf8_lossy(&stdout);
     text.lines().last().and_then(|line| serde_json::from_str(line).ok()).ok_or_else(|| {
         let complaint = String::from_utf8_lossy(&stderr);
@@ -104,6 +115,40 @@ pub(crate) fn run_with(options: &[String], program: &Path, seed: u64) -> Result<
         format!("the process ended with {status}: {last}")
     })
 }
+
+/// Runs a command to its end; none when it takes too long: a world without an end must not hold up all others.
+fn output_of(mut command: Command) -> io::Result<Option<Output>> {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
+    let (ended, end) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let heard = scope.spawn(move || {
+            let heard = read_all(stdout.as_mut());
+            // Nobody listens any more when it was killed.
+            let _ = ended.send(());
+            heard
+        });
+        let complaints = scope.spawn(move || read_all(stderr.as_mut()));
+        let is_late = end.recv_timeout(PATIENCE).is_err();
+        if is_late {
+            child.kill()?;
+        }
+        let status = child.wait()?;
+        let (stdout, stderr) =
+            (heard.join().unwrap_or_default(), complaints.join().unwrap_or_default());
+        Ok((!is_late).then_some(Output { status, stdout, stderr }))
+    })
+}
+
+/// What could be read.
+fn read_all(from: Option<&mut impl io::Read>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let _ = from.map(|from| from.read_to_end(&mut bytes));
+    bytes
+}
+
+/// Worlds take tenths of a second, on a busy machine some seconds.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What makes this run what it is, apart from the seed.
 pub(crate) fn options(arguments: &Arguments) -> Vec<String> {

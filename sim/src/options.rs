@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use clap::Args;
-use sim::scenario::Plan;
+use clap::builder::PossibleValuesParser;
+use sim::scenario::{Plan, names_to_leave_out};
 
 /// Less than everything that a seed draws.
 #[derive(Args, Clone, Debug, Default)]
@@ -14,8 +15,8 @@ pub(crate) struct Leaving {
     /// Leaves out all faults.
     #[arg(long)]
     calm: bool,
-    /// Leaves out these faults and kinds of clients.
-    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    /// Leaves out these faults, kinds of clients and checkers.
+    #[arg(long, value_delimiter = ',', value_name = "NAMES", value_parser = PossibleValuesParser::new(names_to_leave_out()))]
     without: Vec<String>,
     /// Ends all faults after this many seconds.
     #[arg(long, value_name = "SECONDS")]
@@ -94,6 +95,19 @@ mod tests {
         for plan in [Plan::default(), full] {
             let line = [vec!["sim".to_owned()], of_plan(&plan)].concat();
             assert_eq!(Line::parse_from(line).leaving.plan(), plan);
+        }
+    }
+
+    #[test]
+    fn what_can_be_left_out_has_one_name_each_and_no_other_is_taken() {
+        let names: Vec<_> = names_to_leave_out().collect();
+        assert_eq!(names.len(), names.iter().collect::<BTreeSet<_>>().len(), "{names:?}");
+        for (name, is_known) in [("orderly_stop", true), ("no_duplicates", true), ("paws", false)] {
+            assert_eq!(
+                Line::try_parse_from(["sim", "--without", name]).is_ok(),
+                is_known,
+                "{name}"
+            );
         }
     }
 }

@@ -76,18 +76,21 @@ impl Bug {
         Ok(Self { name: name.to_owned(), story, hunks })
     }
 
-    /// The files it changes, relative to the workspace's root, as they are with the bug in.
+    /// The files it changes, relative to the workspace's root, as they are with the bug in; `read` gives them without it.
     ///
     /// # Errors
     ///
     /// When a file cannot be read, or a place cannot be found, or more than once.
-    pub fn plant(&self, root: &Path) -> io::Result<BTreeMap<PathBuf, String>> {
+    pub fn plant(
+        &self,
+        read: impl Fn(&Path) -> io::Result<String>,
+    ) -> io::Result<BTreeMap<PathBuf, String>> {
         let mut files: BTreeMap<PathBuf, String> = BTreeMap::new();
         for hunk in &self.hunks {
             let path = PathBuf::from(&hunk.file);
             let text = match files.remove(&path) {
                 Some(text) => text,
-                None => fs::read_to_string(root.join(&path))?,
+                None => read(&path)?,
             };
             let places = text.matches(hunk.before.as_str()).count();
             if places != 1 {
@@ -134,7 +137,7 @@ mod tests {
             ("one\ntwo\n\nthree\none\ntwo\n\nthree\n", None),
         ] {
             fs::write(root.join("a.rs"), text).expect("a file");
-            let planted = bug.plant(&root).ok();
+            let planted = bug.plant(|path| fs::read_to_string(root.join(path))).ok();
             let planted = planted.and_then(|mut files| files.remove(Path::new("a.rs")));
             assert_eq!(planted.as_deref(), expected, "{text:?}");
         }

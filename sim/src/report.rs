@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::checkers::{CHECKERS, ROT};
 use crate::scenario::Summary;
 use crate::world::Outcome;
 
@@ -35,8 +36,17 @@ impl Report {
             nanos: outcome.ended_at.0,
             events: outcome.event_count,
             counters: counters.collect(),
-            result: outcome.result.and_then(|judged| judged),
+            result: outcome
+                .result
+                .map_err(|text| format!("panic: {text}"))
+                .and_then(|judged| judged),
         }
+    }
+
+    /// The checkers that found something.
+    pub fn found_by(&self) -> impl Iterator<Item = &'static str> + '_ {
+        let checkers = CHECKERS.iter().map(|checker| checker.name).chain([ROT]);
+        checkers.filter(|name| self.counter(name) > 0)
     }
 
     /// How often this rare thing has happened.

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use sim::nemesis::{Dangers, FAULTS};
-use sim::scenario::Plan;
+use sim::nemesis::{BUGGIFY, Dangers, FAULTS};
+use sim::scenario::{Plan, kind};
 use sim::workload::WORKLOADS;
 
 use crate::options::of_plan;
@@ -55,7 +55,7 @@ impl Shrinking<'_> {
             }
         }
         let names = FAULTS.iter().map(|fault| fault.name);
-        let names = names.chain(["buggify"]).chain(WORKLOADS.iter().map(|workload| workload.name));
+        let names = names.chain([BUGGIFY]).chain(WORKLOADS.iter().map(|workload| workload.name));
         for name in names {
             let mut less = plan.clone();
             if less.without.insert(name.to_owned()) {
@@ -93,17 +93,14 @@ impl Shrinking<'_> {
     fn problem(&mut self, plan: &Plan) -> Option<String> {
         self.run_count += 1;
         let options = line(self.arguments, plan);
-        many::run_with(&options, self.program, self.seed).and_then(|report| report.result).err()
+        many::run_with(&options, self.program, self.seed, None)
+            .and_then(|report| report.result)
+            .err()
     }
 }
 
 fn line(arguments: &Arguments, plan: &Plan) -> Vec<String> {
     [many::scenario_option(arguments), of_plan(plan)].concat()
-}
-
-/// The name of the breach: what stands before the first colon.
-pub(crate) fn kind(problem: &str) -> &str {
-    problem.split(':').next().unwrap_or(problem)
 }
 
 /// Seconds, the shortest first.

@@ -10,6 +10,7 @@ mod no_duplicates;
 mod offsets_are_consistent;
 mod order_is_kept;
 mod polls_go_forward;
+mod retention_keeps_its_limit;
 mod rot_is_never_served;
 mod topics_survive;
 
@@ -61,39 +62,72 @@ impl fmt::Display for Anomaly {
 }
 
 /// What looks for breaches of one promise.
-type Checker = fn(&Facts, &FinalRead) -> Vec<Anomaly>;
+#[derive(Debug)]
+pub struct Checker {
+    /// What it is called, on the command line too.
+    pub name: &'static str,
+    check: fn(&Facts, &FinalRead) -> Vec<Anomaly>,
+}
 
-/// All of them.
-const CHECKERS: &[Checker] = &[
-    noticed_by_clients,
-    acknowledged_records_survive::check,
-    offsets_are_consistent::check,
-    polls_go_forward::check,
-    no_duplicates::check,
-    order_is_kept::check,
-    committed_offsets_survive::check,
-    log_starts_are_as_asked::check,
-    topics_survive::check,
+/// All of them but [`ROT`].
+pub const CHECKERS: &[Checker] = &[
+    Checker { name: "noticed_by_clients", check: noticed_by_clients },
+    Checker { name: "acknowledged_records_survive", check: acknowledged_records_survive::check },
+    Checker { name: "offsets_are_consistent", check: offsets_are_consistent::check },
+    Checker { name: "polls_go_forward", check: polls_go_forward::check },
+    Checker { name: "no_duplicates", check: no_duplicates::check },
+    Checker { name: "order_is_kept", check: order_is_kept::check },
+    Checker { name: "committed_offsets_survive", check: committed_offsets_survive::check },
+    Checker { name: "log_starts_are_as_asked", check: log_starts_are_as_asked::check },
+    Checker { name: "retention_keeps_its_limit", check: retention_keeps_its_limit::check },
+    Checker { name: "topics_survive", check: topics_survive::check },
 ];
 
-/// Asks all checkers. Of partitions whose files are rotten only that is asked which can be had.
+/// The one that is asked of partitions with rotten files, instead of all others.
+pub const ROT: &str = "rot_is_never_served";
+
+/// What did not happen in time, or happened by itself: seen while the world runs, which ends with it.
+pub const NOT_IN_TIME: &[&str] = &["stuck", "stuck-producer", "stuck-group", "broker-failed"];
+
+/// What a checker found.
+pub type Found = (&'static str, Anomaly);
+
+/// Asks all checkers but those that are named. Of partitions whose files are rotten only that is asked which can be had.
 #[must_use]
-pub fn check(facts: &Facts, read: &FinalRead, rotten: &BTreeSet<TopicPartition>) -> Vec<Anomaly> {
+pub fn check(
+    facts: &Facts,
+    read: &FinalRead,
+    rotten: &BTreeSet<TopicPartition>,
+    without: &BTreeSet<String>,
+) -> Vec<Found> {
+    let ask = |facts: &Facts, read: &FinalRead| -> Vec<Found> {
+        let asked = CHECKERS.iter().filter(|checker| !without.contains(checker.name));
+        let found = |checker: &Checker| {
+            let name = checker.name;
+            (checker.check)(facts, read).into_iter().map(move |anomaly| (name, anomaly))
+        };
+        asked.flat_map(found).collect()
+    };
     if rotten.is_empty() {
-        return CHECKERS.iter().flat_map(|checker| checker(facts, read)).collect();
+        return ask(facts, read);
     }
-    let mut anomalies = rot_is_never_served::check(facts, read, rotten);
+    let mut anomalies = Vec::new();
+    if !without.contains(ROT) {
+        let found = rot_is_never_served::check(facts, read, rotten);
+        anomalies.extend(found.into_iter().map(|anomaly| (ROT, anomaly)));
+    }
     let (mut facts, mut read) = (facts.clone(), read.clone());
     facts.sends.retain(|_, sent| !rotten.contains(&sent.partition));
     facts.polls.retain(|polled| !rotten.contains(&polled.partition));
     facts.trims.retain(|partition, _| !rotten.contains(partition));
+    facts.limits.retain(|partition, _| !rotten.contains(partition));
     facts.commits.retain(|(_, partition), _| !rotten.contains(partition));
     // Who met a reader's error does not say where.
     facts.surprises.retain(|surprise| {
         surprise.partition.as_ref().is_some_and(|partition| !rotten.contains(partition))
     });
     read.records.retain(|partition, _| !rotten.contains(partition));
-    anomalies.extend(CHECKERS.iter().flat_map(|checker| checker(&facts, &read)));
+    anomalies.extend(ask(&facts, &read));
     anomalies
 }
 
@@ -135,8 +169,8 @@ mod tests {
 
     #[track_caller]
     fn finds(facts: &Facts, read: &FinalRead, names: &[&str]) {
-        let anomalies = check(facts, read, &BTreeSet::new());
-        let found: Vec<_> = anomalies.iter().map(|anomaly| anomaly.name).collect();
+        let anomalies = check(facts, read, &BTreeSet::new(), &BTreeSet::new());
+        let found: Vec<_> = anomalies.iter().map(|(_, anomaly)| anomaly.name).collect();
         assert_eq!(found, names, "{anomalies:?}");
     }
 
@@ -219,9 +253,28 @@ mod tests {
     fn of_rotten_partitions_only_foreign_bytes_are_asked_for() {
         let rotten = BTreeSet::from([partition()]);
         let facts = sent(&[acked(0), acked(1)]);
-        assert_eq!(check(&facts, &read(&[(1, 2)]), &rotten), []);
-        let found = check(&facts, &read(&[(1, 9)]), &rotten);
-        assert_eq!(found.iter().map(|anomaly| anomaly.name).collect::<Vec<_>>(), ["corrupt"]);
+        let without = BTreeSet::new();
+        assert_eq!(check(&facts, &read(&[(1, 2)]), &rotten, &without), []);
+        let found = check(&facts, &read(&[(1, 9)]), &rotten, &without);
+        assert_eq!(
+            found.iter().map(|(by, found)| (*by, found.name)).collect::<Vec<_>>(),
+            [(ROT, "corrupt")]
+        );
+    }
+
+    #[test]
+    fn checker_that_is_left_out_finds_nothing_and_hides_nothing_else() {
+        let facts = sent(&[acked(0), acked(1), Fate::Unknown]);
+        let read = read(&[(0, 1), (1, 3)]);
+        let found = |without: &[&str]| -> Vec<_> {
+            let without = without.iter().map(|name| (*name).to_owned()).collect();
+            let found = check(&facts, &read, &BTreeSet::new(), &without);
+            found.into_iter().map(|(by, _)| by).collect()
+        };
+        let all = ["acknowledged_records_survive", "offsets_are_consistent"];
+        assert_eq!(found(&[]), all);
+        assert_eq!(found(&all[..1]), all[1..]);
+        assert_eq!(found(&all), Vec::<&str>::new());
     }
 
     #[test]

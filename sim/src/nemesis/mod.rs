@@ -277,7 +277,7 @@ const EXCUSED_AFTER: Duration = Duration::from_secs(10);
 const GIVING_UP: Duration = Duration::from_secs(90);
 
 /// What stands on the command line for sites in the code that take the rare way.
-const BUGGIFY: &str = "buggify";
+pub const BUGGIFY: &str = "buggify";
 
 #[cfg(test)]
 mod tests {

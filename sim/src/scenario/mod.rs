@@ -11,6 +11,10 @@ pub use echo::{Report, echo};
 pub use plan::Plan;
 pub use power_cut::power_cut;
 
+use crate::checkers::{CHECKERS, NOT_IN_TIME, ROT};
+use crate::nemesis::{BUGGIFY, FAULTS};
+use crate::workload::WORKLOADS;
+
 /// What a run has done, in numbers: a run that has done little proves little.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
@@ -38,4 +42,18 @@ impl Summary {
         self.topic_changes += other.topic_changes;
         self.broker_starts += other.broker_starts;
     }
+}
+
+/// The name of the breach that a problem begins with: what stands before the first colon.
+#[must_use]
+pub fn kind(problem: &str) -> &str {
+    problem.split(':').next().unwrap_or(problem)
+}
+
+/// All that a [`Plan`] can leave out by name: faults, kinds of clients, checkers.
+pub fn names_to_leave_out() -> impl Iterator<Item = &'static str> {
+    let faults = FAULTS.iter().map(|fault| fault.name).chain([BUGGIFY]);
+    let clients = WORKLOADS.iter().map(|workload| workload.name);
+    let checkers = CHECKERS.iter().map(|checker| checker.name).chain([ROT]);
+    faults.chain(clients).chain(checkers).chain(NOT_IN_TIME.iter().copied())
 }

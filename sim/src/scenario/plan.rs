@@ -13,7 +13,7 @@ pub struct Plan {
     pub is_calm: bool,
     /// Ends all faults after this time.
     pub horizon: Option<Duration>,
-    /// Faults and kinds of clients to be left out, by name.
+    /// Faults, kinds of clients and checkers to be left out, by name.
     pub without: BTreeSet<String>,
     /// Blows to be left out, by number.
     pub skip: BTreeSet<u64>,

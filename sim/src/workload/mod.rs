@@ -6,11 +6,13 @@
 mod assortment;
 mod bookmarks;
 mod clerk;
+mod limited;
 mod members;
 mod producers;
 mod tails;
 mod trimming;
 mod visitors;
+mod zombies;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +20,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ottla::client::{
-    Admin, Client, ConsumerSettings, Endpoint, Error, Fetched, NewTopic, Settings,
+    Admin, Client, ConsumerSettings, Endpoint, Error, Fetched, IsolationLevel, NewTopic,
+    OffsetSpec, Settings,
 };
 use ottla::environment::Runtime as _;
 use ottla::model::{ErrorCode, TopicPartition};
@@ -26,7 +29,7 @@ use ottla::record::Compression;
 
 pub use members::MEMBERS;
 
-use crate::history::{History, Polled, record_of};
+use crate::history::{History, Polled, record_of, show};
 use crate::machine::MachineId;
 use crate::random::Random;
 use crate::runtime::SimRuntime;
@@ -42,6 +45,8 @@ pub const WORKLOADS: &[&Workload] = &[
     &trimming::WORKLOAD,
     &assortment::WORKLOAD,
     &visitors::WORKLOAD,
+    &limited::WORKLOAD,
+    &zombies::WORKLOAD,
 ];
 
 /// One kind of clients.
@@ -222,6 +227,12 @@ async fn pause(runtime: &SimRuntime, millis: u64) {
 
 fn note_records(history: &History, consumer: u64, is_in_one_run: bool, fetched: &Fetched) {
     let poll = history.new_life();
+    // Nothing here compacts, and records before the start are refused: the first record is the one that was asked for.
+    if let Some(first) = fetched.records.first().filter(|first| first.offset != fetched.from) {
+        let (partition, from) = (show(&fetched.partition), fetched.from);
+        let what = format!("{partition} was asked for {from}, and gave {} first", first.offset);
+        history.surprise("poll-skip", Some(&fetched.partition), what);
+    }
     for record in &fetched.records {
         history.polled(Polled {
             consumer,
@@ -273,6 +284,17 @@ async fn make_topic(runtime: &SimRuntime, admin: &Admin<SimRuntime>, topic: &New
         }
         pause(runtime, 1_000).await;
     }
+}
+
+/// An offset of a partition; none where nobody says it.
+async fn place(
+    admin: &Admin<SimRuntime>,
+    partition: &TopicPartition,
+    what: OffsetSpec,
+) -> Option<i64> {
+    let ask = [(partition.clone(), what)];
+    let (_, found) = admin.list_offsets(&ask, IsolationLevel::ReadUncommitted).await.pop()?;
+    Some(found.ok()?.offset?.value())
 }
 
 /// Makes the topic that most clients use.

@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ottla::client::{
-    Admin, Consumer, IsolationLevel, Message, NewTopic, OffsetSpec, Producer, ProducerSettings,
-    Start,
+    Admin, Consumer, Message, NewTopic, OffsetSpec, Producer, ProducerSettings, Start,
 };
 use ottla::environment::Runtime as _;
 use ottla::model::{Offset, PartitionIndex, TopicPartition};
 
-use super::{Clients, Shared, Workload, make_topic, note_records, pause, reader_settings};
+use super::{Clients, Shared, Workload, make_topic, note_records, pause, place, reader_settings};
 use crate::history::value_of;
 use crate::random::Random;
 use crate::runtime::SimRuntime;
@@ -113,16 +112,6 @@ fn check_start(shared: &Shared, partition: &TopicPartition, start: i64) {
         let what = format!("it was cut at {cut}, and begins at {start} now");
         shared.history.surprise("log-start-back", Some(partition), what);
     }
-}
-
-async fn place(
-    admin: &Admin<SimRuntime>,
-    partition: &TopicPartition,
-    what: OffsetSpec,
-) -> Option<i64> {
-    let ask = [(partition.clone(), what)];
-    let (_, found) = admin.list_offsets(&ask, IsolationLevel::ReadUncommitted).await.pop()?;
-    Some(found.ok()?.offset?.value())
 }
 
 /// Reads what is there, asks where times stand, and begins again at the start whenever that has moved past it.
