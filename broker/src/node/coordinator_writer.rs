@@ -89,12 +89,17 @@ impl<R: Runtime> PartitionWriter for CoordinatorWriter<R> {
         from: Offset,
         max_bytes: usize,
     ) -> Result<ReadBatches, ErrorCode> {
-        let log = Arc::clone(self.partition(partition, epoch)?.log());
+        let replica = self.partition(partition, epoch)?;
+        let log = replica.log();
         let from = from.max(log.log_start_offset());
         let limit = u64::try_from(max_bytes).unwrap_or(u64::MAX);
         let batches = log.read_bytes(from, limit).await.map_err(|error| error.code())?;
         // Nobody else appends while the shard loads, so what lies beyond is seen by the next read.
         let is_end = batches.is_empty();
+        if let Some(last) = Offset::from_wire(from.value() - 1).filter(|_| is_end) {
+            // What a former leader could not commit may yet be lost with us: nobody is told of it before it is committed.
+            replica.committed(last, epoch).await?;
+        }
         Ok(ReadBatches { batches, is_end })
     }
 }

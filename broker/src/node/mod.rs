@@ -14,6 +14,7 @@ mod housekeeping;
 mod lifecycle;
 mod publisher;
 mod quorum;
+mod replication;
 mod storage;
 mod topic_settings;
 
@@ -39,7 +40,7 @@ use crate::model::{BrokerEpoch, ByteCount, ClusterId, TopicName};
 use crate::protocol::ListenerRole;
 use crate::raft;
 use crate::record::Compression;
-use crate::replication::{self, FetchSessions, ReplicaManager, SettingsOf as _};
+use crate::replication::{FetchSessions, ReplicaManager, SettingsOf as _};
 use crate::server::{Admission, Bound, ConnectionLimits, DRAIN_MAX, Server};
 pub use formatting::{
     InitialController, InitialVoters, StorageInfo, format_storage, random_uuid_text, storage_info,
@@ -223,6 +224,7 @@ impl<R: Runtime> Node<R> {
             registered?;
             let epoch = epoch?;
             replicas.registered(epoch);
+            replication::start(&common, &replicas, &background);
             let epoch = lifecycle.until_unfenced(epoch, limit).await?;
             let beating = lifecycle.run(epoch, departure.clone(), background.stop());
             runtime.spawn("broker heartbeats", beating);
@@ -298,6 +300,7 @@ impl<R: Runtime> Node<R> {
         }
         self.groups.shutdown().await;
         self.background.pull();
+        self.replicas.stop_fetching();
         // It may have registered again since the start.
         let registered =
             self.image.load().cluster().broker(self.config.node_id).map(|own| own.epoch);
@@ -368,13 +371,9 @@ impl<R: Runtime> Parts<R> {
             move |topic: &TopicName| topic_settings.settings_of(&known, topic.as_str());
         let threads = config.logs.recovery_parallelism;
         let logs = LogManager::open(runtime.clone(), directories, threads, settings_of).await;
-        let replication = replication::Options {
-            node: config.node_id,
-            lag_time_max: config.replication.lag_time_max,
-        };
         let replicas = Arc::new(ReplicaManager::new(
             runtime.clone(),
-            &replication,
+            replication::options(config),
             Arc::clone(&logs),
             Box::new(TopicSettings(Arc::clone(config))),
         ));

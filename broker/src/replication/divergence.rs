@@ -32,7 +32,6 @@ pub(super) fn compare(
 
 /// Where a follower cuts its log when the leader's epoch `told.epoch` ends at `told.offset`: `own` is what the follower itself
 /// knows of that epoch. It may have to be told again, from there.
-#[cfg_attr(not(test), expect(dead_code, reason = "followers come next"))]
 pub(super) fn truncation_point(
     told: OffsetAndEpoch,
     own: Option<OffsetAndEpoch>,

@@ -24,6 +24,8 @@ mod surroundings;
 mod partition;
 mod followers;
 mod read;
+mod following;
+mod fetcher;
 mod replica_manager;
 mod isr_sender;
 #[cfg(test)]
@@ -36,6 +38,7 @@ mod tests;
 pub use fetch_session::{
     Claim, FetchContext, FetchSessions, Outcome, PartitionFetch, Told, TopicKey,
 };
+pub use fetcher::FetchOptions;
 pub use in_sync_replicas::{IsrChange, IsrState};
 pub use isr_sender::{IsrChannel, PartitionIsrChange};
 pub use leader::FollowerFetch;

@@ -11,7 +11,9 @@ use super::waiters::Waiters;
 use crate::environment::Runtime;
 use crate::log::{AppendError, Appended, Fault, Origin, PartitionLog};
 use crate::metadata::PartitionRegistration;
-use crate::model::{ErrorCode, LeaderEpoch, NodeId, Offset, Timestamp, TopicId, TopicPartition};
+use crate::model::{
+    ErrorCode, LeaderEpoch, NodeId, Offset, PartitionIndex, Timestamp, TopicId, TopicPartition,
+};
 
 /// One replica of a partition on this node.
 pub struct Partition<R: Runtime> {
@@ -81,6 +83,11 @@ impl<R: Runtime> Partition<R> {
     #[must_use]
     pub const fn topic_id(&self) -> TopicId {
         self.topic_id
+    }
+
+    /// Its name between brokers.
+    pub(super) fn key(&self) -> (TopicId, PartitionIndex) {
+        (self.topic_id, self.topic_partition.partition)
     }
 
     /// Its log.
@@ -265,8 +272,8 @@ impl<R: Runtime> Partition<R> {
         Ok(self.log.log_start_offset())
     }
 
-    /// Takes over what the cluster says now.
-    pub(super) async fn update(&self, registration: Arc<PartitionRegistration>) {
+    /// Takes over what the cluster says now; gives back the role it took with that.
+    pub(super) async fn update(&self, registration: Arc<PartitionRegistration>) -> Entry {
         let may_lead = self.surroundings.may_lead();
         let entry = self.lock().entry(&registration, may_lead);
         match entry {
@@ -291,12 +298,13 @@ impl<R: Runtime> Partition<R> {
         }
         self.advance_high_watermark();
         self.waiters.wake();
+        entry
     }
 
     /// Takes the role that the registration said at creation.
-    pub(super) async fn begin(&self) {
+    pub(super) async fn begin(&self) -> Entry {
         let registration = Arc::clone(self.lock().registration());
-        self.update(registration).await;
+        self.update(registration).await
     }
 
     pub(super) fn go_offline(&self) {

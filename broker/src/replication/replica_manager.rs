@@ -5,6 +5,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tracing::{error, warn};
 
+use super::fetcher::{FetchOptions, Fetchers, Following, Key};
+use super::replica_state::Entry;
 use super::surroundings::Surroundings;
 use super::{Partition, TopicKey};
 use crate::environment::{Runtime, Stop, select};
@@ -27,12 +29,15 @@ pub struct Options {
     pub node: NodeId,
     /// A follower that has not caught up for so long is not in sync (`replica.lag.time.max.ms`).
     pub lag_time_max: Duration,
+    /// How followers fetch.
+    pub fetch: FetchOptions,
 }
 
 /// All partitions with a replica on this node.
 pub struct ReplicaManager<R: Runtime> {
     surroundings: Arc<Surroundings<R>>,
     logs: Arc<LogManager<R>>,
+    fetchers: Fetchers<R>,
     settings: Box<dyn SettingsOf>,
     hosted: ArcSwap<Hosted<R>>,
     /// Topics with a replica that could not be opened because no file descriptor was left: tried again with the next
@@ -58,7 +63,7 @@ impl<R: Runtime> ReplicaManager<R> {
     /// Hosts nothing until the first image is [applied](Self::apply).
     pub fn new(
         runtime: R,
-        options: &Options,
+        options: Options,
         logs: Arc<LogManager<R>>,
         settings: Box<dyn SettingsOf>,
     ) -> Self {
@@ -70,7 +75,8 @@ impl<R: Runtime> ReplicaManager<R> {
         let hosted = ArcSwap::from_pointee(hosted);
         let surroundings = Surroundings::new(runtime, options.node, options.lag_time_max);
         let surroundings = Arc::new(surroundings);
-        Self { surroundings, logs, settings, hosted, unopened: Mutex::default() }
+        let fetchers = Fetchers::new(Arc::clone(&surroundings), Arc::clone(&logs), options.fetch);
+        Self { surroundings, logs, fetchers, settings, hosted, unopened: Mutex::default() }
     }
 
     pub(super) fn surroundings(&self) -> &Surroundings<R> {
@@ -80,6 +86,18 @@ impl<R: Runtime> ReplicaManager<R> {
     /// Our own registration, once the controller has taken it: leaders and followers name it.
     pub fn registered(&self, epoch: BrokerEpoch) {
         self.surroundings.set_broker_epoch(epoch);
+        self.fetchers.wake();
+    }
+
+    /// Our own registration, as far as it is known.
+    #[must_use]
+    pub fn broker_epoch(&self) -> Option<BrokerEpoch> {
+        self.surroundings.broker_epoch()
+    }
+
+    /// Ends following: before the logs are closed.
+    pub fn stop_fetching(&self) {
+        self.fetchers.stop();
     }
 
     /// Looks, until `stop`, for followers that lag.
@@ -262,11 +280,13 @@ impl<R: Runtime> ReplicaManager<R> {
     }
 
     async fn drop_partitions(&self, partitions: impl Iterator<Item = &Arc<Partition<R>>> + Send) {
-        let mut names = Vec::new();
+        let (mut names, mut unfollowed) = (Vec::new(), Vec::new());
         for partition in partitions {
             partition.mark_deleted();
             names.push(partition.topic_partition().clone());
+            unfollowed.push((partition.key(), None));
         }
+        self.fetchers.follow(unfollowed);
         if !names.is_empty()
             && let Err(fault) = self.logs.delete(&names).await
         {
@@ -281,20 +301,45 @@ impl<R: Runtime> ReplicaManager<R> {
         before: Option<&HostedTopic<R>>,
     ) -> HostedTopic<R> {
         let mut partitions = BTreeMap::new();
+        let mut followed = Vec::new();
         for (index, registration) in topic.partitions.iter() {
             let existing = before.and_then(|before| before.partitions.get(index));
             if !registration.replicas.contains(&self.surroundings.node) {
                 self.drop_partitions(existing.into_iter()).await;
                 continue;
             }
-            if let Some(existing) = existing {
-                existing.update(Arc::clone(registration)).await;
-                partitions.insert(*index, Arc::clone(existing));
+            let (replica, role) = if let Some(existing) = existing {
+                (Arc::clone(existing), existing.update(Arc::clone(registration)).await)
             } else if let Some(made) = self.make(image, topic, *index, registration).await {
-                partitions.insert(*index, made);
+                made
+            } else {
+                continue;
+            };
+            followed.extend(self.following_of(&replica, registration, role));
+            partitions.insert(*index, replica);
+        }
+        // All at once: a fetcher asks for all of them with its next request.
+        self.fetchers.follow(followed);
+        HostedTopic { name: topic.name.clone(), id: topic.id, partitions }
+    }
+
+    /// Whom a replica fetches from after it has taken a role; `None` when that has not changed.
+    fn following_of(
+        &self,
+        replica: &Arc<Partition<R>>,
+        registration: &PartitionRegistration,
+        entry: Entry,
+    ) -> Option<(Key, Option<Following<R>>)> {
+        match entry {
+            Entry::Stay => None,
+            Entry::Lead(_) => Some((replica.key(), None)),
+            Entry::Follow(epoch) => {
+                let others = registration.leader.filter(|id| *id != self.surroundings.node);
+                let partition = Arc::clone(replica);
+                let following = others.map(|leader| Following { partition, leader, epoch });
+                Some((replica.key(), following))
             }
         }
-        HostedTopic { name: topic.name.clone(), id: topic.id, partitions }
     }
 
     async fn make(
@@ -303,7 +348,7 @@ impl<R: Runtime> ReplicaManager<R> {
         topic: &TopicImage,
         index: PartitionIndex,
         registration: &Arc<PartitionRegistration>,
-    ) -> Option<Arc<Partition<R>>> {
+    ) -> Option<(Arc<Partition<R>>, Entry)> {
         let topic_partition = TopicPartition { topic: topic.name.clone(), partition: index };
         let settings = self.settings.settings_of(image, topic.name.as_str());
         let opened =
@@ -328,7 +373,7 @@ impl<R: Runtime> ReplicaManager<R> {
                 let surroundings = Arc::clone(&self.surroundings);
                 let made =
                     Partition::new(topic_partition, topic.id, log, registration, surroundings);
-                made.begin().await;
+                let role = made.begin().await;
                 let log = Arc::clone(made.log());
                 if log.settings().flush_messages == Some(1) && log.unflushed_messages() > 0 {
                     // What a crash has left in the page cache is not to be seen before it is durable, and nobody else
@@ -338,7 +383,7 @@ impl<R: Runtime> ReplicaManager<R> {
                         self.handle_fault(made.topic_partition(), &fault);
                     }
                 }
-                Some(Arc::new(made))
+                Some((Arc::new(made), role))
             }
             Err(failure) => {
                 if matches!(&failure, ManagerError::Fault(fault) if fault.is_out_of_files()) {

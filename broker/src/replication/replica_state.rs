@@ -125,7 +125,6 @@ impl ReplicaState {
     }
 
     /// True when it follows a leader of `epoch`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "followers come next"))]
     pub(super) fn follows_in(&self, epoch: LeaderEpoch) -> bool {
         self.check_here().is_ok() && matches!(self.role, Role::Follower(own) if own == epoch)
     }

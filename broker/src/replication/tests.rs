@@ -13,7 +13,10 @@ use uuid::Uuid;
 
 use super::partition::Partition;
 use super::surroundings::Surroundings;
-use super::{Acks, AppendFailure, FollowerFetch, Limit, PartitionFetch, PartitionRead, TopicKey};
+use super::{
+    Acks, AppendFailure, FetchOptions, FollowerFetch, Limit, PartitionFetch, PartitionRead,
+    TopicKey,
+};
 use crate::environment::tokio::{TokioFile, TokioRuntime};
 use crate::log::fixture::{CLIENT, Directory, batch, open};
 use crate::log::{Appended, OpenOptions, Settings};
@@ -89,6 +92,19 @@ impl One {
 
     fn high_watermark(&self) -> i64 {
         self.partition.log().high_watermark().value()
+    }
+}
+
+fn fetch_options() -> FetchOptions {
+    FetchOptions {
+        fetchers_per_leader: 1,
+        max_bytes: 1 << 20,
+        response_max_bytes: 10 << 20,
+        min_bytes: 1,
+        wait_max: Duration::from_millis(500),
+        backoff: Duration::from_secs(1),
+        socket_timeout: Duration::from_secs(30),
+        listener: "PLAINTEXT".to_owned(),
     }
 }
 

@@ -151,7 +151,7 @@ rows! {
         "Smallest session timeout a classic member may ask for.";
     "initial.broker.registration.timeout.ms" Int "60000", Any, ReadOnly Honoured Shown,
         "Time a starting broker tries to register before it gives up.";
-    "inter.broker.listener.name" String null, Any, ReadOnly Accepted Shown,
+    "inter.broker.listener.name" String null, Any, ReadOnly Honoured Shown,
         "Listener that brokers use among each other.";
     "internal.metadata.delete.delay.millis" Long "60000", Any, ReadOnly Accepted Hidden,
         "Time before a deleted metadata segment is removed.";
@@ -303,7 +303,7 @@ rows! {
         "Logs loaded and recovered at the same time in each log directory.";
     "num.replica.alter.log.dirs.threads" Int null, Any, ReadOnly Accepted Shown,
         "Threads that move replicas between log directories.";
-    "num.replica.fetchers" Int "1", AtLeast(1), ClusterWide Accepted Shown,
+    "num.replica.fetchers" Int "1", AtLeast(1), ClusterWide Honoured Shown,
         "Fetchers to each broker that is followed.";
     "offset.metadata.max.bytes" Int "4096", Any, ReadOnly Honoured Shown,
         "Longest metadata text of a committed offset.";
@@ -341,25 +341,25 @@ rows! {
         "Samples kept for client quotas.";
     "quota.window.size.seconds" Int "1", AtLeast(1), ReadOnly Accepted Shown,
         "Length of one such sample.";
-    "replica.fetch.backoff.ms" Int "1000", AtLeast(0), ReadOnly Accepted Shown,
+    "replica.fetch.backoff.ms" Int "1000", AtLeast(0), ReadOnly Honoured Shown,
         "Pause of a follower after a failed fetch.";
-    "replica.fetch.max.bytes" Int "1048576", AtLeast(0), ReadOnly Accepted Shown,
+    "replica.fetch.max.bytes" Int "1048576", AtLeast(0), ReadOnly Honoured Shown,
         "Most bytes a follower asks for of one partition.";
-    "replica.fetch.min.bytes" Int "1", Any, ReadOnly Accepted Shown,
+    "replica.fetch.min.bytes" Int "1", Any, ReadOnly Honoured Shown,
         "Fewest bytes a follower waits for.";
-    "replica.fetch.response.max.bytes" Int "10485760", AtLeast(0), ReadOnly Accepted Shown,
+    "replica.fetch.response.max.bytes" Int "10485760", AtLeast(0), ReadOnly Honoured Shown,
         "Most bytes a follower asks for in one fetch.";
-    "replica.fetch.wait.max.ms" Int "500", Any, ReadOnly Accepted Shown,
+    "replica.fetch.wait.max.ms" Int "500", Any, ReadOnly Honoured Shown,
         "Longest time a follower's fetch waits.";
     "replica.high.watermark.checkpoint.interval.ms" Long "5000", Any, ReadOnly Honoured Shown,
         "How often high watermarks are written.";
-    "replica.lag.time.max.ms" Long "30000", Any, ReadOnly Accepted Shown,
+    "replica.lag.time.max.ms" Long "30000", Any, ReadOnly Honoured Shown,
         "Time a follower may be behind before it leaves the in-sync replicas.";
-    "replica.selector.class" String null, Any, ReadOnly Accepted Shown,
+    "replica.selector.class" String null, Any, ReadOnly Honoured Shown,
         "Name of the replica selector; Kafka's rack-aware one by its class name.";
     "replica.socket.receive.buffer.bytes" Int "65536", Any, ReadOnly Accepted Shown,
         "Receive buffer of connections to leaders.";
-    "replica.socket.timeout.ms" Int "30000", Any, ReadOnly Accepted Shown,
+    "replica.socket.timeout.ms" Int "30000", Any, ReadOnly Honoured Shown,
         "Time a follower waits for an answer of a leader.";
     "replication.quota.window.num" Int "11", AtLeast(1), ReadOnly Accepted Shown,
         "Samples kept for replication quotas.";

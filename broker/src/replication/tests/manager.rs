@@ -41,8 +41,9 @@ impl Node {
             online.push(LogDirectory::open(runtime.clone(), path, None, OURS).await.unwrap());
         }
         let logs = LogManager::open(runtime.clone(), online, 2, |_| Settings::default()).await;
-        let options = Options { node: OURS, lag_time_max: Duration::from_secs(30) };
-        let replicas = ReplicaManager::new(runtime, &options, logs, Box::new(FlushMessages));
+        let lag_time_max = Duration::from_secs(30);
+        let options = Options { node: OURS, lag_time_max, fetch: fetch_options() };
+        let replicas = ReplicaManager::new(runtime, options, logs, Box::new(FlushMessages));
         replicas.registered(BrokerEpoch(1));
         Self { _home: home, replicas, loader: MetadataLoader::new() }
     }
