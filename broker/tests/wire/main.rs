@@ -1,5 +1,6 @@
 //! What Apache Kafka 4.4 was measured to answer is what a real node answers, over a real socket.
 
+mod cluster;
 mod controller;
 mod fetch_limits;
 mod running;
