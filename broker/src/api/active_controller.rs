@@ -106,6 +106,11 @@ impl<R: Runtime> ActiveController<R> {
         self.channel.attempt(envelope, deadline).await
     }
 
+    /// Ends when a connection to another node's controller is lost that is not in use; never while there is none.
+    pub async fn disconnected(&self) {
+        self.channel.disconnected().await;
+    }
+
     /// Pauses between attempts, for at most `limit`.
     pub(super) fn retry(&self, limit: Duration) -> Retry<R> {
         Retry::new(self.runtime.clone(), limit, PAUSES)

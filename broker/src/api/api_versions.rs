@@ -25,6 +25,7 @@ pub(super) fn handle<R: Runtime>(
             ApiVersionsResponse::default().with_error_code(ErrorCode::InvalidRequest.code()),
         );
     }
+    context.peer.acquaintance.introduce(&request.client_software_name);
     let api_keys = API_TABLE
         .iter()
         .filter(|row| row.listeners.include(context.peer.role))

@@ -15,8 +15,11 @@ pub(super) fn handle<R: Runtime>(
     request: BrokerHeartbeatRequest,
 ) -> Outcome<BrokerHeartbeatResponse> {
     let controller = context.controller.clone();
+    let acquaintance = &context.peer.acquaintance;
+    let asked = BrokerHeartbeat { connection: Some(acquaintance.connection), ..translate(request) };
+    acquaintance.heartbeats_as(asked.broker_id);
     Outcome::Later(Box::pin(async move {
-        match controller.ask(translate(request)).await {
+        match controller.ask(asked).await {
             Ok(standing) => answer(standing),
             Err(refusal) => BrokerHeartbeatResponse::default().with_error_code(refusal.code.code()),
         }
@@ -32,6 +35,7 @@ fn translate(request: BrokerHeartbeatRequest) -> BrokerHeartbeat {
         wants_shutdown: request.want_shut_down,
         offline_directories: request.offline_log_dirs.into_iter().map(DirectoryId).collect(),
         cordoned_directories: None,
+        connection: None,
     }
 }
 
@@ -83,6 +87,7 @@ mod tests {
             wants_shutdown: false,
             offline_directories: vec![DirectoryId(Uuid::from_u128(10))],
             cordoned_directories: None,
+            connection: None,
         }
     }
 

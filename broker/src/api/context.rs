@@ -1,5 +1,7 @@
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use kafka_protocol::messages::ApiKey;
@@ -10,7 +12,7 @@ use super::init_producer_id::ProducerIds;
 use super::reply::{Outcome, Reply, Response, Verdict};
 use super::topic_creation::TopicCreation;
 use crate::config::NodeConfig;
-use crate::controller;
+use crate::controller::{self, BrokerDisconnected, ConnectionId};
 use crate::coordinator::GroupCoordinator;
 use crate::environment::Runtime;
 use crate::metadata::MetadataImage;
@@ -51,6 +53,24 @@ pub struct Services<R: Runtime> {
     pub topic_creation: TopicCreation,
 }
 
+impl<R: Runtime> Services<R> {
+    /// A connection has ended. If a broker heartbeats over it the controller should know: the process may have died.
+    pub fn connection_ended(&self, peer: &Peer) {
+        let Acquaintance { connection, broker, is_ottla } = &*peer.acquaintance;
+        let broker = *broker.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(broker_id) = broker else { return };
+        // Others come with their next heartbeat.
+        let interval = self.config.lifecycle.heartbeat_interval;
+        let grace = if is_ottla.load(Ordering::Relaxed) { GRACE } else { interval + GRACE };
+        let gone = BrokerDisconnected { broker_id, connection: *connection, grace };
+        let controller = self.controller.clone();
+        self.runtime.spawn("broker disconnected", async move {
+            // Who is not the active controller has nobody to wait for.
+            let _ = controller.ask(gone).await;
+        });
+    }
+}
+
 /// Where a connection comes from and leads to.
 #[derive(Clone, Debug)]
 pub struct Peer {
@@ -62,7 +82,42 @@ pub struct Peer {
     pub listener: String,
     /// Which APIs are served on it.
     pub role: ListenerRole,
+    /// What has become known of who is at the other end.
+    pub acquaintance: Arc<Acquaintance>,
 }
+
+/// What a connection has told of who is at its other end.
+#[derive(Debug)]
+pub struct Acquaintance {
+    pub(super) connection: ConnectionId,
+    broker: Mutex<Option<NodeId>>,
+    is_ottla: AtomicBool,
+}
+
+impl Acquaintance {
+    /// A stranger's, on the connection with this number.
+    #[must_use]
+    pub fn new(connection: u64) -> Self {
+        let connection = ConnectionId(connection);
+        Self { connection, broker: Mutex::default(), is_ottla: AtomicBool::default() }
+    }
+
+    /// Its software has said its name (KIP-511).
+    pub(super) fn introduce(&self, software: &str) {
+        self.is_ottla.store(software == OWN_NAME, Ordering::Relaxed);
+    }
+
+    /// It heartbeats as this broker.
+    pub(super) fn heartbeats_as(&self, broker: NodeId) {
+        *self.broker.lock().unwrap_or_else(PoisonError::into_inner) = Some(broker);
+    }
+}
+
+/// What we call ourselves in `ApiVersions`.
+const OWN_NAME: &str = "ottla";
+
+/// How long a broker has to come back after its connection was lost, if it notices that and comes at once, as ours do.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// Who asks, over which listener, in which version.
 #[derive(Clone)]

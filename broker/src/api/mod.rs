@@ -69,7 +69,7 @@ use bytes::Bytes;
 use kafka_protocol::messages::{self, ApiKey};
 
 pub use active_controller::{ActiveController, Remote};
-pub use context::{Peer, RequestContext, Services};
+pub use context::{Acquaintance, Peer, RequestContext, Services};
 pub use init_producer_id::ProducerIds;
 pub use reply::{Part, Reply, Response, Verdict};
 pub use topic_creation::TopicCreation;

@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::error::{Endpoint, Error};
 use super::wire;
-use crate::environment::{Instant, Runtime, Stopper, select, timeout};
+use crate::environment::{Instant, Runtime, Stop, Stopper, select, timeout};
 use crate::model::{ByteCount, ErrorCode};
 use crate::protocol::{
     FrameError, FrameReader, ReadTarget, decode_response, encode_request, peek_correlation_id,
@@ -144,6 +144,11 @@ impl<R: Runtime> Connection<R> {
     /// True once requests can no longer be sent.
     pub(crate) fn is_closed(&self) -> bool {
         self.shared.stopper.stop().is_stopped()
+    }
+
+    /// Says when that is.
+    pub(super) fn stop(&self) -> Stop {
+        self.shared.stopper.stop()
     }
 
     /// The newest version of a request, not above `newest`, that both ends speak.

@@ -203,6 +203,19 @@ impl<R: Runtime> ControllerChannel<R> {
         Ok(response)
     }
 
+    /// Ends when a connection is lost that is kept for the next call; never while there is none.
+    pub async fn disconnected(&self) {
+        let kept = {
+            let mut idle = lock(&self.0.idle);
+            idle.retain(|kept| !kept.is_closed());
+            idle.last().map(Connection::stop)
+        };
+        match kept {
+            Some(stop) => stop.stopped().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// An open connection to `controller`; those to others are closed.
     async fn connect(&self, controller: &Endpoint, left: Duration) -> Result<Connection<R>, Error> {
         let Inner { runtime, settings, idle, .. } = &*self.0;

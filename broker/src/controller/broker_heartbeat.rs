@@ -1,4 +1,7 @@
+use std::time::Duration;
+
 use super::deciding::{Deciding, Random, Refusal, Request, Soft};
+use super::heartbeats::ConnectionId;
 use super::partitions::Movement;
 use crate::metadata::BrokerRegistration;
 use crate::model::{BrokerEpoch, DirectoryId, ErrorCode, NodeId, Offset};
@@ -22,6 +25,8 @@ pub struct BrokerHeartbeat {
     pub offline_directories: Vec<DirectoryId>,
     /// Its directories that take no new replicas; `None` when it does not say.
     pub cordoned_directories: Option<Vec<DirectoryId>>,
+    /// Over which connection it came; `None` from the broker of our own process.
+    pub connection: Option<ConnectionId>,
 }
 
 /// What the broker is after its heartbeat.
@@ -111,7 +116,7 @@ impl Request for BrokerHeartbeat {
             soft.heartbeats.forget(id);
             return;
         }
-        soft.heartbeats.touch(id, epoch, self.metadata_offset, soft.now);
+        soft.heartbeats.touch((id, epoch), self.metadata_offset, self.connection, soft.now);
         match standing.state {
             BrokerState::ControlledShutdown => {
                 soft.heartbeats.begin_controlled_shutdown(id, soft.last_offset);
@@ -121,6 +126,34 @@ impl Request for BrokerHeartbeat {
             }
             BrokerState::Unfenced => {}
         }
+    }
+}
+
+/// The connection over which a broker heartbeats is gone: the process may be, and then nobody should wait for the end of a
+/// session to replace it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BrokerDisconnected {
+    /// Whose connection.
+    pub broker_id: NodeId,
+    /// Which one.
+    pub connection: ConnectionId,
+    /// How long the broker has to be heard over another one.
+    pub grace: Duration,
+}
+
+impl Request for BrokerDisconnected {
+    type Outcome = ();
+
+    fn decide(
+        &self,
+        _deciding: &Deciding<'_>,
+        _random: &mut Random<'_>,
+    ) -> Result<Decision<MetadataRecord, ()>, Refusal> {
+        Ok(Decision::answer(()))
+    }
+
+    fn note(&self, _outcome: &(), soft: &mut Soft<'_>) {
+        soft.heartbeats.lose(self.broker_id, self.connection, soft.now + self.grace);
     }
 }
 

@@ -84,7 +84,7 @@ impl Request for RegisterBroker {
     }
 
     fn note(&self, epoch: &BrokerEpoch, soft: &mut Soft<'_>) {
-        soft.heartbeats.touch(self.broker_id, *epoch, None, soft.now);
+        soft.heartbeats.touch((self.broker_id, *epoch), None, None, soft.now);
     }
 }
 

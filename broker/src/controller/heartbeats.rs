@@ -13,6 +13,10 @@ pub(super) struct Heartbeats {
     sessions: BTreeMap<NodeId, Session>,
 }
 
+/// A connection over which brokers heartbeat; unique while the process lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionId(pub u64);
+
 #[derive(Clone, Copy, Debug)]
 struct Session {
     epoch: BrokerEpoch,
@@ -21,6 +25,10 @@ struct Session {
     metadata_offset: Option<Offset>,
     /// The broker may go when all others have applied the log up to here.
     controlled_shutdown_offset: Option<Offset>,
+    /// Over which connection it was heard last; `None` for the broker of our own process.
+    connection: Option<ConnectionId>,
+    /// When the session ends because that connection is gone.
+    gone_by: Option<Duration>,
     /// False while we only assume the session, because we have just become active.
     is_confirmed: bool,
 }
@@ -36,6 +44,8 @@ impl Heartbeats {
                     last_contact: now,
                     metadata_offset: None,
                     controlled_shutdown_offset: None,
+                    connection: None,
+                    gone_by: None,
                     is_confirmed: false,
                 },
             )
@@ -62,12 +72,12 @@ impl Heartbeats {
         self.session(id, epoch)?.controlled_shutdown_offset
     }
 
-    /// Notes that the broker was heard.
+    /// Notes that the broker was heard, over which connection, and how far it has read.
     pub(super) fn touch(
         &mut self,
-        id: NodeId,
-        epoch: BrokerEpoch,
+        (id, epoch): (NodeId, BrokerEpoch),
         metadata_offset: Option<Offset>,
+        connection: Option<ConnectionId>,
         now: Duration,
     ) {
         let shutdown = self.controlled_shutdown_offset(id, epoch);
@@ -78,9 +88,21 @@ impl Heartbeats {
                 last_contact: now,
                 metadata_offset,
                 controlled_shutdown_offset: shutdown,
+                connection,
+                gone_by: None,
                 is_confirmed: true,
             },
         );
+    }
+
+    /// Notes that a connection is gone over which the broker was heard: if it is the one over which it was heard last, the
+    /// session ends at `gone_by` unless the broker is heard again.
+    pub(super) fn lose(&mut self, id: NodeId, connection: ConnectionId, gone_by: Duration) {
+        if let Some(session) = self.sessions.get_mut(&id)
+            && session.connection == Some(connection)
+        {
+            session.gone_by = Some(gone_by);
+        }
     }
 
     /// Notes that the broker may go once all others have applied the log up to `offset`. Keeps the first such offset.
@@ -114,7 +136,7 @@ impl Heartbeats {
             .min()
     }
 
-    /// One unfenced broker whose session has ended, if there is any: the one not heard of for longest.
+    /// One unfenced broker whose session has ended, if there is any: the first to end.
     pub(super) fn find_stale_broker(
         &self,
         cluster: &ClusterImage,
@@ -123,9 +145,7 @@ impl Heartbeats {
         let unfenced = cluster.brokers().filter(|broker| !broker.is_fenced);
         let stale = unfenced.filter_map(|broker| match self.session(broker.id, broker.epoch) {
             None => Some((Duration::ZERO, broker.id)),
-            Some(session) if self.is_expired(session, now) => {
-                Some((session.last_contact, broker.id))
-            }
+            Some(session) if self.is_expired(session, now) => Some((self.end(session), broker.id)),
             Some(_) => None,
         });
         stale.min().map(|(_, id)| id)
@@ -135,7 +155,7 @@ impl Heartbeats {
     pub(super) fn next_deadline(&self, cluster: &ClusterImage) -> Option<Duration> {
         let unfenced = cluster.brokers().filter(|broker| !broker.is_fenced);
         let ends = unfenced.filter_map(|broker| self.session(broker.id, broker.epoch));
-        ends.map(|session| session.last_contact + self.session_timeout).min()
+        ends.map(|session| self.end(session)).min()
     }
 
     fn session(&self, id: NodeId, epoch: BrokerEpoch) -> Option<&Session> {
@@ -143,6 +163,12 @@ impl Heartbeats {
     }
 
     fn is_expired(&self, session: &Session, now: Duration) -> bool {
-        session.last_contact + self.session_timeout <= now
+        self.end(session) <= now
+    }
+
+    /// When the session ends if nothing is heard until then.
+    fn end(&self, session: &Session) -> Duration {
+        let end = session.last_contact + self.session_timeout;
+        session.gone_by.map_or(end, |gone_by| end.min(gone_by))
     }
 }

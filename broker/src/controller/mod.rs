@@ -18,6 +18,8 @@
 //! # Invariants
 //!
 //! - Deciding takes `&self`: nothing but replaying records moves what is in the log.
+//! - A broker is fenced when its session ends: nothing was heard for `broker.session.timeout.ms`, or the connection over
+//!   which it was heard last is gone and no other one has come. Fencing one that lives costs a moment, and never a record.
 //! - What is kept beside the log (when a broker was heard, `heartbeats.rs`) is lost with leadership; a new controller
 //!   gives every broker a whole session before it judges.
 //! - The records of a request that must not be half done are one batch.
@@ -52,7 +54,7 @@ mod scenarios;
 #[cfg(test)]
 mod exploration;
 
-pub use broker_heartbeat::{BrokerHeartbeat, BrokerStanding, BrokerState};
+pub use broker_heartbeat::{BrokerDisconnected, BrokerHeartbeat, BrokerStanding, BrokerState};
 pub use cluster::{RegisterBroker, RegisterController, UnregisterBroker};
 pub use configurations::{
     AlterConfigs, AlterConfigsOutcome, ConfigChange, ConfigOperation, ConfigValues,
@@ -61,6 +63,7 @@ pub use configurations::{
 pub use deciding::{Deciding, Random, Refusal, Request, Soft};
 pub use directories::{AssignReplicas, AssignReplicasOutcome};
 pub use features::{KRAFT_VERSION, bootstrap_records, supported_features};
+pub use heartbeats::ConnectionId;
 pub use leader_elections::{ElectLeaders, ElectLeadersOutcome, ElectionKind};
 pub use partitions::{
     AlterPartition, AlterPartitionOutcome, AlterPartitionState, AlteredPartition,

@@ -15,10 +15,10 @@ use uuid::Uuid;
 use super::machine::{Due, Machine};
 use super::{
     AllocateProducerIds, AlterConfigs, AlterPartition, AlterPartitionState, AlterReassignments,
-    AssignReplicas, BrokerHeartbeat, ConfigChange, ConfigOperation, CreatePartitions, CreateTopics,
-    DeleteTopics, ElectLeaders, ElectionKind, GrownTopic, IncrementalAlterConfigs,
-    ListReassignments, NewTopic, Refusal, RegisterBroker, Request, Settings, TopicReference,
-    UnregisterBroker, supported_features,
+    AssignReplicas, BrokerDisconnected, BrokerHeartbeat, ConfigChange, ConfigOperation,
+    ConnectionId, CreatePartitions, CreateTopics, DeleteTopics, ElectLeaders, ElectionKind,
+    GrownTopic, IncrementalAlterConfigs, ListReassignments, NewTopic, Refusal, RegisterBroker,
+    Request, Settings, TopicReference, UnregisterBroker, supported_features,
 };
 use crate::config::NodeConfig;
 use crate::metadata::{
@@ -187,6 +187,11 @@ impl World {
             "alter" => self.alter(&words),
             "replace" => self.replace(&words),
             "isr" => self.isr(&words),
+            "disconnect" => drop(self.ask(&BrokerDisconnected {
+                broker_id: words.node(1),
+                connection: ConnectionId(words.number("over").expect("a connection")),
+                grace: Duration::from_millis(words.number("grace").expect("milliseconds")),
+            })),
             "assign" => self.assign(&words),
             "reassign" => self.reassign(&words),
             "reassignments" => self.reassignments(),
@@ -256,6 +261,7 @@ impl World {
                 .into_iter()
                 .collect(),
             cordoned_directories: None,
+            connection: words.number("over").map(ConnectionId),
         };
         if let Some(standing) = self.ask(&request) {
             let caught_up = if standing.is_caught_up { "" } else { ", not caught up" };

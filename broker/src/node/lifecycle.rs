@@ -156,6 +156,7 @@ impl<R: Runtime> Lifecycle<R> {
             wants_shutdown,
             offline_directories: Vec::new(),
             cordoned_directories: None,
+            connection: None,
         };
         self.controller.ask(&request, self.heartbeat_interval).await
     }
@@ -201,6 +202,8 @@ impl<R: Runtime> Lifecycle<R> {
             select! {
                 () = stop.stopped() => return,
                 () = wanted.stopped(), if !is_leaving => is_leaving = true,
+                // The controller takes that for our death, unless it hears otherwise; and it may be its own.
+                () = self.controller.disconnected() => self.runtime.sleep(SOON).await,
                 () = self.runtime.sleep(wait) => {}
             }
             wait = if is_leaving { WHEN_LEAVING } else { self.heartbeat_interval };

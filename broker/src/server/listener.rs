@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tracing::{debug, info, warn};
@@ -11,7 +12,7 @@ use super::admission::{Admission, Place};
 use super::connection::{Connection, End, Limits};
 use super::dispatch::Dispatch;
 use super::memory::RequestMemory;
-use crate::api::{Peer, Services};
+use crate::api::{Acquaintance, Peer, Services};
 use crate::environment::{Listener as _, Runtime, Stop, Stream, select};
 use crate::model::ByteCount;
 use crate::protocol::ListenerRole;
@@ -33,6 +34,8 @@ pub struct Server<R: Runtime> {
     services: Arc<Services<R>>,
     limits: ConnectionLimits,
     memory: RequestMemory,
+    /// How many connections there have been: the number of the next.
+    connection_count: AtomicU64,
 }
 
 /// One listening socket and its name.
@@ -49,7 +52,7 @@ impl<R: Runtime> Server<R> {
     /// A server that answers through `services`.
     pub fn new(runtime: R, services: Arc<Services<R>>, limits: ConnectionLimits) -> Self {
         let memory = RequestMemory::new(limits.request_memory_bytes);
-        Self { runtime, services, limits, memory }
+        Self { runtime, services, limits, memory, connection_count: AtomicU64::default() }
     }
 
     /// Accepts until `stop`; each connection is a task of its own, and holds a place of `admission`.
@@ -67,6 +70,9 @@ impl<R: Runtime> Server<R> {
                 local: stream.local_address(),
                 listener: name.clone(),
                 role,
+                acquaintance: Arc::new(Acquaintance::new(
+                    self.connection_count.fetch_add(1, Ordering::Relaxed),
+                )),
             };
             let (server, stop) = (Arc::clone(&self), stop.clone());
             self.runtime.spawn("connection", async move {
@@ -84,9 +90,12 @@ impl<R: Runtime> Server<R> {
         };
         let address = peer.address;
         let listener = peer.listener.clone();
-        let service = Dispatch::new(Arc::clone(&self.services), peer);
+        let service = Dispatch::new(Arc::clone(&self.services), peer.clone());
         let connection = Connection::new(self.runtime.clone(), stream, limits, self.memory.clone());
         let end = connection.run(&service, &stop).await;
+        if !matches!(end, End::Stopped) {
+            self.services.connection_ended(&peer);
+        }
         report(&end, address, &listener);
     }
 }

@@ -40,6 +40,7 @@ struct Cluster {
     home: PathBuf,
     ports: Vec<(u16, u16)>,
     members: Vec<Option<Member>>,
+    session_ms: u64,
 }
 
 impl Drop for Cluster {
@@ -53,6 +54,11 @@ impl Drop for Cluster {
 
 impl Cluster {
     async fn start(name: &str) -> Self {
+        Self::start_with(name, 1_500).await
+    }
+
+    /// With sessions of this length, and heartbeats fifteen times as often.
+    async fn start_with(name: &str, session_ms: u64) -> Self {
         let runtime = TokioRuntime::new();
         let home = Path::new(env!("CARGO_TARGET_TMPDIR"))
             .join(format!("cluster-{name}-{}", std::process::id()));
@@ -68,7 +74,7 @@ impl Cluster {
             .collect();
         drop(held);
         let ports = ports.chunks(2).map(|pair| (pair[0], pair[1])).collect();
-        let mut cluster = Self { home, ports, members: Vec::new() };
+        let mut cluster = Self { home, ports, members: Vec::new(), session_ms };
         let voters: Vec<InitialController> = (0..3)
             .map(|at| {
                 let (port, directory) = (cluster.ports[at].1, random_uuid_text(&runtime));
@@ -109,11 +115,25 @@ impl Cluster {
             ("log.dirs", home.display().to_string()),
             ("controller.quorum.election.timeout.ms", "200".to_owned()),
             ("controller.quorum.fetch.timeout.ms", "400".to_owned()),
-            ("broker.heartbeat.interval.ms", "100".to_owned()),
-            ("broker.session.timeout.ms", "1500".to_owned()),
+            ("broker.heartbeat.interval.ms", (self.session_ms / 15).to_string()),
+            ("broker.session.timeout.ms", self.session_ms.to_string()),
         ];
         let all: Vec<_> = all.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         NodeConfig::read(None, &all).expect("a good configuration")
+    }
+
+    async fn restart(&mut self, at: usize) {
+        let again = async {
+            loop {
+                match start(self.config(at)).await {
+                    Ok(member) => return member,
+                    // The threads of its former life may not have ended yet.
+                    Err(_) => TokioRuntime::new().sleep(Duration::from_millis(50)).await,
+                }
+            }
+        };
+        let again = timeout(&TokioRuntime::new(), PATIENCE, again).await;
+        self.members[at] = Some(again.expect("it starts again"));
     }
 
     fn leader(&self) -> Option<usize> {
@@ -233,23 +253,30 @@ async fn without_the_first_controller_another_decides_and_the_dead_broker_comes_
         assert!(topics(&known).contains("before"));
     }
 
-    let again = async {
-        loop {
-            match start(cluster.config(dead)).await {
-                Ok(member) => return member,
-                // Its threads may not have ended yet.
-                Err(_) => TokioRuntime::new().sleep(Duration::from_millis(50)).await,
-            }
-        }
-    };
-    let again = timeout(&TokioRuntime::new(), PATIENCE, again).await.expect("it starts again");
-    cluster.members[dead] = Some(again);
+    cluster.restart(dead).await;
     for at in 0..3 {
         let everybody = BTreeSet::from([1, 2, 3]);
         cluster.until(at, |known| brokers(known) == everybody && topics(known).len() == 2).await;
     }
     let mut client = cluster.client(dead).await;
     assert_eq!(client.create("at-last").await, 0);
+}
+
+#[tokio::test]
+async fn a_broker_that_dies_is_noticed_by_its_connection_and_not_only_by_its_session() {
+    let mut cluster = Cluster::start_with("disconnected", 10 * 60_000).await;
+    let leader = cluster.leader().expect("somebody leads");
+    let dead = (leader + 1) % 3;
+    let id = i32::try_from(dead + 1).expect("a small number");
+    cluster.members[dead].take().expect("it runs").kill();
+    let rest: BTreeSet<i32> = (1..=3).filter(|other| *other != id).collect();
+    cluster.until(leader, |response| brokers(response) == rest).await;
+    // Who lives is not taken for dead.
+    TokioRuntime::new().sleep(Duration::from_secs(1)).await;
+    cluster.until((leader + 2) % 3, |response| brokers(response) == rest).await;
+    // Nor does its successor wait for the end of a session.
+    cluster.restart(dead).await;
+    cluster.until(leader, |response| brokers(response).len() == 3).await;
 }
 
 #[tokio::test]

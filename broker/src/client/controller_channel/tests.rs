@@ -206,3 +206,20 @@ async fn calls_beyond_the_limit_wait_for_those_before() {
     assert!(!error.is_outcome_unknown(), "it was not asked: {error}");
     assert_eq!(controller.counts().1, 1);
 }
+
+#[tokio::test]
+async fn the_loss_of_a_connection_that_waits_is_noticed() {
+    let controller = Controller::start(&[Act::Accept, Act::Hangup]).await;
+    let channel = channel_to(&controller);
+    assert!(timeout(&TokioRuntime::new(), SHORT, channel.disconnected()).await.is_err());
+    beat(&channel, LONG).await.unwrap();
+    assert!(timeout(&TokioRuntime::new(), SHORT, channel.disconnected()).await.is_err());
+    // The other end hangs up on a heartbeat that somebody else sends over it.
+    let kept = lock(&channel.0.idle).last().cloned().unwrap();
+    let lost = async {
+        let request = BrokerHeartbeatRequest::default();
+        let (_, refused) = tokio::join!(channel.disconnected(), kept.call(&request, 1));
+        assert!(refused.is_err());
+    };
+    timeout(&TokioRuntime::new(), LONG, lost).await.unwrap();
+}
