@@ -4,9 +4,9 @@ use kafka_protocol::messages::describe_cluster_response::DescribeClusterBroker;
 use kafka_protocol::messages::{DescribeClusterRequest, DescribeClusterResponse};
 
 use super::context::RequestContext;
-use super::endpoints::{CLUSTER_OPERATIONS, OPERATIONS_OMITTED, address_of};
+use super::endpoints::{CLUSTER_OPERATIONS, OPERATIONS_OMITTED, address_of, any_of};
 use super::reply::Outcome;
-use super::wire::{text, wire_node};
+use super::wire::{text, wire_leader, wire_node};
 use crate::environment::Runtime;
 use crate::model::{ErrorCode, NodeId};
 use crate::protocol::ListenerRole;
@@ -71,9 +71,11 @@ pub(super) fn handle<R: Runtime>(
             .collect()
     };
     let controller = if served == BROKERS {
-        nodes.first().map_or(NodeId(-1), |node| NodeId(node.broker_id.0))
+        let alive = nodes.iter().filter(|node| !node.is_fenced);
+        let alive: Vec<NodeId> = alive.map(|node| NodeId(node.broker_id.0)).collect();
+        any_of(context, &alive)
     } else {
-        context.services.quorum.leader_and_epoch().0.unwrap_or(NodeId(-1))
+        context.services.quorum.leader_and_epoch().0
     };
     let operations = if request.include_cluster_authorized_operations {
         CLUSTER_OPERATIONS
@@ -84,7 +86,7 @@ pub(super) fn handle<R: Runtime>(
         response
             .with_error_message(None)
             .with_cluster_id(text(&context.services.cluster_id.to_string()))
-            .with_controller_id(wire_node(controller))
+            .with_controller_id(wire_leader(controller))
             .with_brokers(nodes)
             .with_cluster_authorized_operations(operations),
     )

@@ -10,8 +10,7 @@ use kafka_protocol::messages::{DescribeTopicPartitionsRequest, DescribeTopicPart
 use uuid::Uuid;
 
 use super::context::RequestContext;
-use super::endpoints::TOPIC_OPERATIONS;
-use super::metadata::offline_replicas;
+use super::endpoints::{TOPIC_OPERATIONS, leader_of, offline_replicas};
 use super::reply::Outcome;
 use super::topic_creation::is_internal;
 use super::wire::{topic as topic_name, wire_leader, wire_nodes, wire_topic};
@@ -55,7 +54,7 @@ pub(super) fn handle<R: Runtime>(
             continue;
         };
         let first = if start_topic.as_ref() == Some(&name) { start_partition } else { 0 };
-        let (answer, more) = page(&image, topic, first, &mut left);
+        let (answer, more) = page(context, &image, topic, first, &mut left);
         topics.push(answer);
         if let Some(partition) = more {
             next = Some((name, partition));
@@ -98,7 +97,8 @@ fn missing(name: &TopicName) -> DescribeTopicPartitionsResponseTopic {
 }
 
 /// As many partitions from `first` on as are left, and the one to go on with.
-fn page(
+fn page<R: Runtime>(
+    context: &RequestContext<R>,
     image: &MetadataImage,
     topic: &TopicImage,
     first: i32,
@@ -112,7 +112,7 @@ fn page(
             break;
         }
         *left -= 1;
-        partitions.push(describe(image, *index, partition));
+        partitions.push(describe(context, image, *index, partition));
     }
     let answer = DescribeTopicPartitionsResponseTopic::default()
         .with_name(Some(wire_topic(&topic.name)))
@@ -123,21 +123,24 @@ fn page(
     (answer, more)
 }
 
-fn describe(
+fn describe<R: Runtime>(
+    context: &RequestContext<R>,
     image: &MetadataImage,
     index: PartitionIndex,
     partition: &PartitionRegistration,
 ) -> DescribeTopicPartitionsResponsePartition {
-    let error =
-        if partition.leader.is_none() { ErrorCode::LeaderNotAvailable } else { ErrorCode::None };
+    let (leader, error) = match leader_of(context, image, partition) {
+        Ok(leader) => (Some(leader), ErrorCode::None),
+        Err(error) => (None, error),
+    };
     DescribeTopicPartitionsResponsePartition::default()
         .with_error_code(error.code())
         .with_partition_index(index.0)
-        .with_leader_id(wire_leader(partition.leader))
+        .with_leader_id(wire_leader(leader))
         .with_leader_epoch(partition.leader_epoch.value())
         .with_replica_nodes(wire_nodes(&partition.replicas))
         .with_isr_nodes(wire_nodes(&partition.isr))
         .with_eligible_leader_replicas(Some(wire_nodes(&partition.eligible_leader_replicas)))
         .with_last_known_elr(Some(wire_nodes(&partition.last_known_eligible_leader_replicas)))
-        .with_offline_replicas(wire_nodes(&offline_replicas(image, partition)))
+        .with_offline_replicas(wire_nodes(&offline_replicas(context, image, partition)))
 }

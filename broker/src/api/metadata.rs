@@ -10,7 +10,10 @@ use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
 use uuid::Uuid;
 
 use super::context::RequestContext;
-use super::endpoints::{CLUSTER_OPERATIONS, OPERATIONS_OMITTED, TOPIC_OPERATIONS, address_of};
+use super::endpoints::{
+    CLUSTER_OPERATIONS, OPERATIONS_OMITTED, TOPIC_OPERATIONS, address_of, any_of, is_alive,
+    leader_of, offline_replicas,
+};
 use super::reply::Outcome;
 use super::topic_creation::is_internal;
 use super::wire::{text, topic as topic_name, wire_leader, wire_node, wire_nodes, wire_topic};
@@ -72,13 +75,13 @@ pub(super) fn handle<R: Runtime>(
             Some(broker)
         })
         .collect();
-    // Clients may send what is for the controller to any broker; Kafka names one at random here.
-    let controller = brokers.first().map_or(NodeId(-1), |broker| NodeId(broker.node_id.0));
+    let alive: Vec<NodeId> = brokers.iter().map(|broker| NodeId(broker.node_id.0)).collect();
+    let controller = any_of(context, &alive);
     Outcome::Now(
         MetadataResponse::default()
             .with_brokers(brokers)
             .with_cluster_id(Some(text(&context.services.cluster_id.to_string())))
-            .with_controller_id(wire_node(controller))
+            .with_controller_id(wire_leader(controller))
             .with_topics(topics)
             .with_cluster_authorized_operations(cluster_operations),
     )
@@ -201,30 +204,29 @@ fn describe_partition<R: Runtime>(
     index: PartitionIndex,
     partition: &PartitionRegistration,
 ) -> MetadataResponsePartition {
-    let leader = partition.leader.and_then(|leader| image.cluster().broker(leader));
-    let error = match leader {
-        None => ErrorCode::LeaderNotAvailable,
-        Some(broker) if address_of(context, image, broker).is_none() => ErrorCode::ListenerNotFound,
-        Some(_) => ErrorCode::None,
+    let version = context.version();
+    // Clients of version 0 cannot be told of brokers that they cannot reach.
+    let shown = |ids: &[NodeId]| -> Vec<NodeId> {
+        let is_shown = |id: &NodeId| version > 0 || is_alive(context, image, *id);
+        ids.iter().copied().filter(is_shown).collect()
+    };
+    let (replicas, isr) = (shown(&partition.replicas), shown(&partition.isr));
+    let is_whole = replicas.len() == partition.replicas.len() && isr.len() == partition.isr.len();
+    let (leader, error) = match leader_of(context, image, partition) {
+        Ok(leader) if is_whole => (Some(leader), ErrorCode::None),
+        Ok(leader) => (Some(leader), ErrorCode::ReplicaNotAvailable),
+        // Older clients do not know of listeners.
+        Err(_) if version < 6 => (None, ErrorCode::LeaderNotAvailable),
+        Err(error) => (None, error),
     };
     MetadataResponsePartition::default()
         .with_error_code(error.code())
         .with_partition_index(index.0)
-        .with_leader_id(wire_leader(partition.leader))
+        .with_leader_id(wire_leader(leader))
         .with_leader_epoch(partition.leader_epoch.value())
-        .with_replica_nodes(wire_nodes(&partition.replicas))
-        .with_isr_nodes(wire_nodes(&partition.isr))
-        .with_offline_replicas(wire_nodes(&offline_replicas(image, partition)))
-}
-
-/// Replicas on brokers that are gone or fenced.
-pub(super) fn offline_replicas(
-    image: &MetadataImage,
-    partition: &PartitionRegistration,
-) -> Vec<NodeId> {
-    let is_offline =
-        |node: &NodeId| image.cluster().broker(*node).is_none_or(|broker| broker.is_fenced);
-    partition.replicas.iter().copied().filter(is_offline).collect()
+        .with_replica_nodes(wire_nodes(&replicas))
+        .with_isr_nodes(wire_nodes(&isr))
+        .with_offline_replicas(wire_nodes(&offline_replicas(context, image, partition)))
 }
 
 #[cfg(test)]

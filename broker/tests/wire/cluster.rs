@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use kafka_protocol::messages::create_topics_request::CreatableReplicaAssignment;
 use kafka_protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,
 };
@@ -236,11 +237,13 @@ async fn whatever_broker_is_asked_the_active_controller_decides() {
 #[tokio::test]
 async fn without_the_first_controller_another_decides_and_the_dead_broker_comes_back() {
     let mut cluster = Cluster::start("failover").await;
-    let mut client = cluster.client(0).await;
-    assert_eq!(client.create("before").await, 0);
     let dead = cluster.leader().expect("somebody leads");
     let (one, other) = ((dead + 1) % 3, (dead + 2) % 3);
     let id = i32::try_from(dead + 1).expect("a small number");
+    let mut client = cluster.client(one).await;
+    let assigned = CreatableReplicaAssignment::default().with_broker_ids(vec![BrokerId(id)]);
+    let on_the_dead = new_topic("dead", -1, -1).with_assignments(vec![assigned]);
+    assert_eq!(client.create_as(&[on_the_dead]).await, [0]);
     cluster.members[dead].take().expect("it runs").kill();
 
     // Asked while nobody leads: the broker keeps the request until somebody does.
@@ -250,7 +253,14 @@ async fn without_the_first_controller_another_decides_and_the_dead_broker_comes_
     for at in [one, other] {
         let known = cluster.until(at, |response| brokers(response) == rest).await;
         assert!(rest.contains(&known.controller_id.0));
-        assert!(topics(&known).contains("before"));
+        let on_the_dead = &known.topics.iter().find(|topic| topic.name == Some(topic_name("dead")));
+        let partition = &on_the_dead.expect("it is there").partitions[0];
+        assert_eq!(partition.error_code, ErrorCode::LeaderNotAvailable.code());
+        assert_eq!(
+            (partition.leader_id, &partition.replica_nodes),
+            (BrokerId(-1), &vec![BrokerId(id)])
+        );
+        assert_eq!(partition.offline_replicas, [BrokerId(id)]);
     }
 
     cluster.restart(dead).await;
