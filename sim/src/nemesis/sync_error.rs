@@ -19,6 +19,11 @@ async fn strike(scene: &Scene, random: &mut Random) -> Result<(), String> {
         scene.broker.crash();
         scene.world.disk(scene.machine()).drop_clean_pages();
         scene.broker.supervise();
+    } else if random.chance(0.5) {
+        // Soon enough that what a broker came back with is nowhere else yet.
+        scene.wait(short(random)).await?;
+        scene.broker.cut_power();
+        scene.broker.supervise();
     }
     Ok(())
 }

@@ -9,6 +9,8 @@ mod clerk;
 mod limited;
 mod members;
 mod producers;
+mod sessions;
+mod spoken;
 mod tails;
 mod trimming;
 mod visitors;
@@ -47,6 +49,7 @@ pub const WORKLOADS: &[&Workload] = &[
     &visitors::WORKLOAD,
     &limited::WORKLOAD,
     &zombies::WORKLOAD,
+    &sessions::WORKLOAD,
 ];
 
 /// One kind of clients.

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use ottla::client::{Consumer, Start};
+use ottla::environment::Runtime as _;
 use ottla::model::Offset;
 
 use super::{Clients, Shared, Workload, judge_poll_error, note_records, pause, reader_settings};
@@ -25,7 +26,17 @@ async fn follow(runtime: SimRuntime, shared: Shared) {
     consumer.assign(habits.partitions().map(|partition| (partition, Start::At(Offset::new(0)))));
     loop {
         match consumer.poll(Duration::from_secs(1)).await {
-            Ok(Some(fetched)) => note_records(history, life, true, &fetched),
+            Ok(Some(fetched)) => {
+                note_records(history, life, true, &fetched);
+                if runtime.random().is_multiple_of(8) {
+                    // Again from somewhere in it: also from the middle of a batch.
+                    life = history.new_life();
+                    let (from, next) = (fetched.from.value(), fetched.next.value());
+                    let count = u64::try_from(next - from).unwrap_or(0).max(1);
+                    let place = from + i64::try_from(runtime.random() % count).unwrap_or(0);
+                    consumer.seek(&fetched.partition, Start::At(Offset::new(place)));
+                }
+            }
             Ok(None) => {}
             Err(error) => {
                 judge_poll_error(history, "a tail", &error);

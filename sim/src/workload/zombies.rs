@@ -14,13 +14,11 @@ use kafka_protocol::protocol::StrBytes;
 use ottla::client::{Admin, Delivered, NewTopic};
 use ottla::environment::{Runtime as _, timeout};
 use ottla::model::{ErrorCode, Offset, ProducerEpoch, ProducerId, TopicPartition};
-use ottla::protocol::{decode_response, encode_request};
 use ottla::record::{Builder, Compression};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use super::spoken::Line;
 use super::{Clients, Shared, Workload, make_topic, pause};
 use crate::history::{RecordId, value_of};
-use crate::network::SimStream;
 use crate::random::Random;
 use crate::runtime::SimRuntime;
 
@@ -75,13 +73,11 @@ impl Producer {
 async fn both(runtime: &SimRuntime, shared: &Shared, producer: &Producer) -> io::Result<bool> {
     let Shared { habits, history, .. } = shared;
     let partition = TopicPartition::new(FENCED, 0);
-    let addresses = runtime.resolve(&habits.broker, 9092).await?;
-    let Some(address) = addresses.first() else { return Ok(false) };
-    let mut stream = runtime.connect(*address).await?;
+    let mut line = Line::open(runtime, &habits.broker, "zombie").await?;
 
     let record = history.sending(producer.newer, partition.clone());
     let batch = batch(runtime, producer.id, 1, producer.sequence, record)?;
-    let (code, offset) = ask(&mut stream, batch).await?;
+    let (code, offset) = ask(&mut line, batch).await?;
     if code != ErrorCode::None.code() {
         return Ok(false);
     }
@@ -98,7 +94,7 @@ async fn both(runtime: &SimRuntime, shared: &Shared, producer: &Producer) -> io:
     history.never_sent(record);
     let sequence = if runtime.random().is_multiple_of(2) { 0 } else { producer.sequence + 1 };
     let batch = self::batch(runtime, producer.id, 0, sequence, record)?;
-    let (code, offset) = ask(&mut stream, batch).await?;
+    let (code, offset) = ask(&mut line, batch).await?;
     if code == ErrorCode::None.code() {
         let what = format!("{record} of epoch 0 is taken at {offset}, but epoch 1 has begun");
         history.surprise("zombie-write", Some(&partition), what);
@@ -122,7 +118,7 @@ fn batch(
 }
 
 /// Sends a batch, and gives the code and the offset that it is answered with.
-async fn ask(stream: &mut SimStream, batch: Bytes) -> io::Result<(i16, i64)> {
+async fn ask(line: &mut Line, batch: Bytes) -> io::Result<(i16, i64)> {
     let data = PartitionProduceData::default().with_index(0).with_records(Some(batch));
     let topic = TopicProduceData::default()
         .with_name(WireTopicName(StrBytes::from_static_str(FENCED)))
@@ -131,15 +127,7 @@ async fn ask(stream: &mut SimStream, batch: Bytes) -> io::Result<(i16, i64)> {
         .with_acks(-1)
         .with_timeout_ms(30_000)
         .with_topic_data(vec![topic]);
-    let frame = encode_request(VERSION, 1, Some("zombie"), &request).map_err(io::Error::other)?;
-    stream.write_all(&frame).await?;
-    stream.flush().await?;
-    let length = usize::try_from(stream.read_i32().await?).map_err(io::Error::other)?;
-    let mut answer = vec![0; length.min(ANSWER_BYTES_MAX)];
-    stream.read_exact(&mut answer).await?;
-    let mut answer = Bytes::from(answer);
-    let (_, response) =
-        decode_response::<ProduceRequest>(&mut answer, VERSION).map_err(io::Error::other)?;
+    let response = line.ask(VERSION, &request).await?;
     let answers = response.responses.iter().flat_map(|topic| &topic.partition_responses);
     let found = answers.map(|answer| (answer.error_code, answer.base_offset)).next();
     found.ok_or_else(|| io::Error::other("an answer without a partition"))
@@ -150,5 +138,3 @@ const FENCED: &str = "fenced";
 
 /// Of Produce: the first without an id for the topic that is new enough for everything else.
 const VERSION: i16 = 9;
-
-const ANSWER_BYTES_MAX: usize = 100_000;
