@@ -1,11 +1,14 @@
 //! A machine that runs a whole Ottla node from its disk, again after each crash and power loss.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ottla::config::NodeConfig;
-use ottla::environment::{Stopper, select};
-use ottla::node::Node;
+use ottla::environment::{Runtime, Stop, Stopper, select};
+use ottla::model::ClusterId;
+use ottla::node::{InitialVoters, Node, format_storage};
+use ottla::raft;
 use ottla::replication::ReplicaManager;
 
 use crate::events::{Probe, ReplicaStatus};
@@ -34,6 +37,25 @@ struct Life {
     failures: Vec<(SimTime, String)>,
     /// Asks the process that runs now to stop in good order.
     stopper: Option<Stopper>,
+    quorum: QuorumView,
+}
+
+/// What the processes of a node have been in the metadata quorum, as far as they were looked at.
+#[derive(Clone, Debug, Default)]
+pub struct QuorumView {
+    /// The epochs that it led.
+    pub led: BTreeSet<i32>,
+    /// The highest high watermark it knew.
+    pub high_watermark: i64,
+}
+
+/// How the disks of a node that is one of several are formatted before it starts.
+#[derive(Clone, Debug)]
+pub struct Formatting {
+    /// The cluster.
+    pub cluster_id: ClusterId,
+    /// Who votes at first.
+    pub voters: InitialVoters,
 }
 
 impl Life {
@@ -51,12 +73,30 @@ impl SimBroker {
     /// When the settings do not go together.
     #[must_use]
     pub fn start(world: &Arc<World>, name: &str, overrides: &[(&str, String)]) -> Self {
-        let config = config(name, overrides);
+        Self::start_node(world, name, config(name, overrides), None)
+    }
+
+    /// Sets up a machine called `name` and starts a node on it, with these settings, on disks that are formatted so.
+    #[must_use]
+    pub fn start_node(
+        world: &Arc<World>,
+        name: &str,
+        config: NodeConfig,
+        formatting: Option<Formatting>,
+    ) -> Self {
         let machine = world.add_machine(name);
         let life = Arc::new(Mutex::new(Life::default()));
         let lives = Arc::clone(&life);
-        world.start(machine, move |runtime| run(runtime, config.clone(), Arc::clone(&lives)));
+        world.start(machine, move |runtime| {
+            run(runtime, config.clone(), formatting.clone(), Arc::clone(&lives))
+        });
         Self { world: Arc::clone(world), machine, life }
+    }
+
+    /// What it has been in the metadata quorum.
+    #[must_use]
+    pub fn quorum(&self) -> QuorumView {
+        self.life().quorum.clone()
     }
 
     /// Its machine.
@@ -145,7 +185,12 @@ impl SimBroker {
 }
 
 /// One process.
-async fn run(runtime: SimRuntime, config: NodeConfig, life: Arc<Mutex<Life>>) {
+async fn run(
+    runtime: SimRuntime,
+    config: NodeConfig,
+    formatting: Option<Formatting>,
+    life: Arc<Mutex<Life>>,
+) {
     let stopper = Stopper::new();
     {
         let mut life = lock(&life);
@@ -156,7 +201,14 @@ async fn run(runtime: SimRuntime, config: NodeConfig, life: Arc<Mutex<Life>>) {
     let world = Arc::clone(runtime.world());
     let this_machine = runtime.machine();
     let machine = Some(this_machine);
-    let node = match Node::start(runtime, config).await {
+    if let Some(Formatting { cluster_id, voters }) = formatting
+        && let Err(error) = format_storage(&runtime, &config, &cluster_id, &voters).await
+    {
+        world.note(machine, format!("the disk was not formatted: {error}"));
+        lock(&life).failed(format!("was not formatted: {error}"));
+        return;
+    }
+    let node = match Box::pin(Node::start(runtime.clone(), config)).await {
         Ok(node) => node,
         Err(error) => {
             world.note(machine, format!("the broker did not start: {error}"));
@@ -171,7 +223,9 @@ async fn run(runtime: SimRuntime, config: NodeConfig, life: Arc<Mutex<Life>>) {
         life.is_ready = true;
         life.starts += 1;
     }
-    let stop = stopper.stop();
+    let (stop, ended) = (stopper.stop(), Stopper::new());
+    let watching = watch(runtime.clone(), node.quorum().clone(), ended.stop(), Arc::clone(&life));
+    runtime.spawn("watch the quorum", watching);
     select! {
         () = node.halted() => {
             world.note(machine, "the broker halted");
@@ -179,10 +233,28 @@ async fn run(runtime: SimRuntime, config: NodeConfig, life: Arc<Mutex<Life>>) {
         }
         () = stop.stopped() => {
             lock(&life).is_ready = false;
+            ended.pull();
             node.shutdown().await;
             world.note(machine, "the broker stopped in good order");
             world.events().count("orderly stop", 1);
         }
+    }
+}
+
+/// Looks at the quorum again and again.
+async fn watch(
+    runtime: SimRuntime,
+    quorum: raft::Handle<SimRuntime>,
+    stop: Stop,
+    life: Arc<Mutex<Life>>,
+) {
+    while !stop.is_stopped() {
+        {
+            let view = &mut lock(&life).quorum;
+            view.led.extend(quorum.leading_epoch().map(|epoch| epoch.value()));
+            view.high_watermark = view.high_watermark.max(quorum.high_watermark().value());
+        }
+        runtime.sleep(LOOKED_AT_EVERY).await;
     }
 }
 
@@ -228,6 +300,9 @@ fn config(name: &str, overrides: &[(&str, String)]) -> NodeConfig {
 fn lock(life: &Mutex<Life>) -> MutexGuard<'_, Life> {
     life.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Shorter than an election.
+const LOOKED_AT_EVERY: Duration = Duration::from_millis(20);
 
 /// Where a broker keeps everything.
 pub const DATA_DIRECTORY: &str = "/data";

@@ -78,6 +78,8 @@ enum Scenario {
     /// A whole broker whose power is cut.
     #[value(name = "power_cut")]
     PowerCut,
+    /// Three nodes whose metadata quorum is disturbed.
+    Quorum,
 }
 
 fn main() -> ExitCode {
@@ -124,6 +126,10 @@ fn one(arguments: &Arguments, seed: u64) -> ExitCode {
         Scenario::PowerCut => {
             let plan = arguments.leaving.plan();
             tell(arguments, seed, scenario::power_cut(&settings, &plan))
+        }
+        Scenario::Quorum => {
+            let plan = arguments.leaving.plan();
+            tell(arguments, seed, scenario::quorum(&settings, &plan))
         }
     }
 }

@@ -41,7 +41,8 @@ impl InitialController {
         let (host, port) = rest.rsplit_once(':')?;
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let id = id.parse().ok().filter(|id| *id >= 0)?;
-        let directory = DirectoryId::from_text(directory).filter(|id| *id != DirectoryId::ZERO)?;
+        // Kafka keeps the first hundred for itself.
+        let directory = DirectoryId::from_text(directory).filter(|id| id.0.as_u128() >= 100)?;
         let address = HostPort { host: host.to_owned(), port: port.parse().ok()? };
         (!host.is_empty()).then_some(Self { id: NodeId(id), address, directory })
     }
@@ -215,7 +216,7 @@ mod tests {
         check("2@[::1]:9093:3Db5QLSqSZieL3rJBUUegA", Some((2, "::1", 9093)));
         check("1@c1:9093", None);
         check("c1:9093:3Db5QLSqSZieL3rJBUUegA", None);
-        check("1@c1:9093:AAAAAAAAAAAAAAAAAAAAAA", None);
+        check("1@c1:9093:AAAAAAAAAAAAAAAAAAAAAg", None);
         check("1@:9093:3Db5QLSqSZieL3rJBUUegA", None);
         check("-1@c1:9093:3Db5QLSqSZieL3rJBUUegA", None);
     }

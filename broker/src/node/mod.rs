@@ -293,6 +293,10 @@ impl<R: Runtime> Node<R> {
     /// Stops in good order, so that the next start can trust what it finds.
     pub async fn shutdown(self) {
         self.depart().await;
+        if self.quorum.voters().0.len() > 1 {
+            // The others must not wait for our answers in vain: they elect the next leader while we stop.
+            let _ = self.quorum.resign().await;
+        }
         self.connections.pull();
         for admission in &self.admissions {
             // Each connection ends by itself in that time; one that does not has no say over the stop.

@@ -37,6 +37,9 @@ const COMMANDS_AT_ONCE: usize = 256;
 /// What may wait that peers said; more, and they are read later.
 const INBOX: usize = 64;
 
+/// How long a leader that stops waits until others know.
+const LEAVE_MAX: Duration = Duration::from_millis(500);
+
 /// How long what must be written waits when no file descriptor is left, before it tries again.
 const DESCRIPTOR_WAIT: Duration = Duration::from_millis(100);
 
@@ -110,7 +113,7 @@ pub async fn start<R: Runtime>(
         quorum,
         shared: Arc::clone(&shared),
         flushing: None,
-        peers: Peers::new(runtime.clone(), line.clone(), inbox, stop.clone()),
+        peers: Peers::new(runtime.clone(), line.clone(), inbox),
         line,
         bootstrap,
         waiting: BTreeMap::new(),
@@ -177,7 +180,10 @@ impl<R: Runtime> Driver<R> {
                 self.flushing = Some(self.begin_flush());
             }
             select! {
-                () = stop.stopped() => return self.finish().await,
+                () = stop.stopped() => {
+                    self.take_leave(&mut heard).await?;
+                    return self.finish().await;
+                }
                 flushed = wait_for(&mut self.flushing) => {
                     self.flushing = None;
                     let ready = self.quorum.flushed(self.runtime.now(), flushed?);
@@ -202,6 +208,24 @@ impl<R: Runtime> Driver<R> {
     async fn tick(&mut self) -> Result<(), Error> {
         let ready = self.quorum.tick(self.runtime.now());
         self.carry_out(ready, None).await
+    }
+
+    /// A leader that stops says so, and waits a little until the others know: they elect the next one at once then.
+    async fn take_leave(&mut self, heard: &mut mpsc::Receiver<Heard>) -> Result<(), Error> {
+        if self.quorum.voters().is_only_voter(&self.quorum.local()) {
+            return Ok(());
+        }
+        let ready = self.quorum.resign(self.runtime.now());
+        self.carry_out(ready, None).await?;
+        let deadline = self.runtime.now() + LEAVE_MAX;
+        while self.quorum.has_unheard_leave() && self.runtime.now() < deadline {
+            let next = deadline.min(self.quorum.deadline());
+            select! {
+                Some(heard) = heard.recv() => self.hear(heard).await?,
+                () = self.runtime.sleep_until(next) => self.tick().await?,
+            }
+        }
+        Ok(())
     }
 
     /// What was appended is made durable, so that the next start finds it, and the log is closed as any other, so that

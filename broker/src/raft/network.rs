@@ -16,7 +16,7 @@ use super::ready::{Message, Request, RequestId};
 use super::voters::Endpoint;
 use super::wire::{self, Answered, Answering, AskError, Limits};
 use crate::client::{self, Connection, ConnectionSettings};
-use crate::environment::{Instant, Runtime, Stop, Stopper, select};
+use crate::environment::{Instant, Runtime, Stopper, select};
 use crate::model::NodeId;
 
 /// Requests of one connection whose answers are still to come. The machine keeps one under way; those are more only after
@@ -41,7 +41,6 @@ pub(super) struct Peers<R: Runtime> {
     line: Line,
     inbox: mpsc::Sender<Heard>,
     peers: BTreeMap<NodeId, Peer>,
-    stop: Stop,
 }
 
 /// How peers are spoken to.
@@ -104,13 +103,8 @@ impl LetterBox {
 }
 
 impl<R: Runtime> Peers<R> {
-    pub(super) const fn new(
-        runtime: R,
-        line: Line,
-        inbox: mpsc::Sender<Heard>,
-        stop: Stop,
-    ) -> Self {
-        Self { runtime, line, inbox, peers: BTreeMap::new(), stop }
+    pub(super) const fn new(runtime: R, line: Line, inbox: mpsc::Sender<Heard>) -> Self {
+        Self { runtime, line, inbox, peers: BTreeMap::new() }
     }
 
     /// Sends a request; what becomes of it is heard later.
@@ -138,10 +132,9 @@ impl<R: Runtime> Peers<R> {
                 pause: RECONNECT.0,
                 is_reachable: true,
             };
-            let (stop, dropped) = (self.stop.clone(), stopper.stop());
+            let dropped = stopper.stop();
             self.runtime.spawn("quorum peer", async move {
                 select! {
-                    () = stop.stopped() => {}
                     () = dropped.stopped() => {}
                     () = talk.run() => {}
                 }

@@ -60,6 +60,11 @@ impl Quorum {
         false
     }
 
+    /// True while we say that we resigned and some voter has not confirmed to know.
+    pub(super) fn has_unheard_leave(&self) -> bool {
+        matches!(self.role_state(), RoleState::Resigned(state) if !state.unacknowledged.is_empty())
+    }
+
     /// A voter knows that we resigned.
     pub(super) fn on_end_acknowledged(&mut self, from: NodeId) {
         if let RoleState::Resigned(state) = self.role_state_mut() {

@@ -3,6 +3,7 @@
 mod echo;
 mod plan;
 mod power_cut;
+mod quorum;
 mod audit;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use echo::{Report, echo};
 pub use plan::Plan;
 pub use power_cut::power_cut;
+pub use quorum::quorum;
 
 use crate::checkers::{CHECKERS, NOT_IN_TIME, ROT};
 use crate::nemesis::{BUGGIFY, FAULTS};

@@ -34,6 +34,8 @@ struct Cluster {
     ports: Vec<u16>,
     directories: Vec<String>,
     is_static: bool,
+    /// Settings of all controllers.
+    more: Vec<(&'static str, String)>,
 }
 
 impl Drop for Cluster {
@@ -53,7 +55,7 @@ impl Cluster {
         }
         let ports = held.iter().map(|listener| listener.local_address().port()).collect();
         let directories = (0..3).map(|_| random_uuid_text(&runtime)).collect();
-        Self { runtime, home, ports, directories, is_static }
+        Self { runtime, home, ports, directories, is_static, more: Vec::new() }
     }
 
     fn config(&self, id: usize, more: &[(&str, String)]) -> NodeConfig {
@@ -97,7 +99,11 @@ impl Cluster {
     }
 
     async fn start(&self, id: usize) -> Node<TokioRuntime> {
-        let started = Box::pin(Node::start(self.runtime.clone(), self.config(id, &[])));
+        self.start_with(self.config(id, &self.more)).await
+    }
+
+    async fn start_with(&self, config: NodeConfig) -> Node<TokioRuntime> {
+        let started = Box::pin(Node::start(self.runtime.clone(), config));
         let started = timeout(&self.runtime, PATIENCE, started).await;
         started.expect("a majority elects a leader").unwrap()
     }
@@ -178,9 +184,15 @@ fn leading(nodes: &[Node<TokioRuntime>]) -> Vec<LeaderEpoch> {
     nodes.iter().filter_map(|node| node.quorum().leading_epoch()).collect()
 }
 
+/// The node that leads, once one does.
+async fn leader_of(cluster: &Cluster, nodes: &[Node<TokioRuntime>]) -> usize {
+    until(&cluster.runtime, || leading(nodes).len() == 1).await;
+    nodes.iter().position(|node| node.quorum().leading_epoch().is_some()).expect("one leads")
+}
+
 async fn three_elect_and_go_on_without_the_first_leader(is_static: bool) {
     let cluster = Cluster::new(is_static).await;
-    let mut nodes = cluster.start_all().await;
+    let mut nodes = Box::pin(cluster.start_all()).await;
     cluster.alter_somewhere("1001").await;
     until(&cluster.runtime, || leading(&nodes).len() == 1).await;
     let first = leading(&nodes)[0];
@@ -230,5 +242,79 @@ async fn a_voter_among_several_does_not_format_an_empty_disk_by_itself() {
         let error = started.err().expect("it does not start");
         assert!(matches!(error, Error::NotFormatted(_)), "{error}");
         assert!(error.to_string().contains("is not formatted"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_leader_that_stops_hands_over_before_anybody_misses_it() {
+    let mut cluster = Cluster::new(true).await;
+    cluster.more = vec![("controller.quorum.fetch.timeout.ms", "600000".to_owned())];
+    let mut nodes = Box::pin(cluster.start_all()).await;
+    let at = leader_of(&cluster, &nodes).await;
+    nodes.remove(at).shutdown().await;
+    leader_of(&cluster, &nodes).await;
+    for node in nodes {
+        node.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn a_voter_that_was_away_for_too_long_is_given_a_snapshot() {
+    let mut cluster = Cluster::new(false).await;
+    cluster.more = vec![
+        ("metadata.log.max.record.bytes.between.snapshots", "300".to_owned()),
+        ("controller.quorum.fetch.snapshot.max.bytes", "50".to_owned()),
+    ];
+    let mut nodes = Box::pin(cluster.start_all()).await;
+    let leader = leader_of(&cluster, &nodes).await;
+    let away = if leader == 2 { 1 } else { 2 };
+    let gone = nodes.remove(away);
+    let left_at = gone.quorum().high_watermark();
+    gone.shutdown().await;
+    let mut number = 2_000;
+    let mut is_behind = false;
+    while !is_behind {
+        number += 1;
+        cluster.alter_somewhere(&number.to_string()).await;
+        is_behind = nodes.iter().all(|node| {
+            node.quorum().latest_snapshot().is_some_and(|snapshot| snapshot.offset > left_at)
+        });
+    }
+    let again = Box::pin(cluster.start(away + 1)).await;
+    let snapshot = again.quorum().latest_snapshot().expect("it has one");
+    assert!(snapshot.offset > left_at, "{snapshot:?} after {left_at}");
+    let voters = again.quorum().voters();
+    assert_eq!((voters.0.len(), voters.1), (3, 1), "the snapshot says who votes");
+    cluster.alter_somewhere("1001").await;
+    let end = nodes.iter().map(|node| node.quorum().high_watermark()).max().unwrap();
+    until(&cluster.runtime, || again.quorum().high_watermark() >= end).await;
+    nodes.push(again);
+    for node in nodes {
+        node.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn a_broker_alone_looks_on_and_is_let_in_by_the_active_controller() {
+    let cluster = Cluster::new(false).await;
+    let nodes = Box::pin(cluster.start_all()).await;
+    let config = cluster.config(
+        4,
+        &[
+            ("process.roles", "broker".to_owned()),
+            ("listeners", "PLAINTEXT://127.0.0.1:0".to_owned()),
+        ],
+    );
+    cluster.format(&config).await;
+    let broker = Box::pin(cluster.start_with(config)).await;
+    assert_eq!(broker.quorum().leading_epoch(), None);
+    let port = cluster.alter_somewhere("1005").await;
+    let described = cluster.describe(port).await;
+    let observers: Vec<i32> = described.observers.iter().map(|one| one.replica_id.0).collect();
+    assert_eq!(observers, [4]);
+    assert!(described.observers[0].last_caught_up_timestamp > 0);
+    broker.shutdown().await;
+    for node in nodes {
+        node.shutdown().await;
     }
 }
