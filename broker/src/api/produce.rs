@@ -3,20 +3,23 @@
 //! Each partition stands for itself: one bad batch does not stop the others. Everything is in the logs before this returns;
 //! what is left to wait for (a flush, the high watermark) is waited for while the connection reads on.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::{
-    BatchIndexAndErrorMessage, LeaderIdAndEpoch, PartitionProduceResponse, TopicProduceResponse,
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse,
+    TopicProduceResponse,
 };
 use kafka_protocol::messages::{BrokerId, ProduceRequest, ProduceResponse};
 
 use super::context::{RequestContext, Services};
+use super::endpoints::address_of;
 use super::reply::Outcome;
 use super::topic_creation::is_internal;
-use super::wire::{text, topic as topic_name, wire_leader};
+use super::wire::{text, topic as topic_name, wire_leader, wire_node};
 use crate::environment::{Runtime, timeout};
 use crate::log::{AppendError, Appended, Origin};
 use crate::model::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, TopicId};
@@ -24,6 +27,9 @@ use crate::replication::{Acks, AppendFailure, Partition, ReplicaManager, TopicKe
 
 /// Produce names topics by id from here on.
 const BY_ID: i16 = 13;
+
+/// Clients understand who leads instead from here on.
+const LEADER_HINTS: i16 = 10;
 
 /// The one client that may write to internal topics, as in Kafka.
 const ADMIN_CLIENT: &str = "__admin_client";
@@ -78,7 +84,10 @@ pub(super) async fn handle<R: Runtime>(
                 .with_partition_responses(partitions),
         );
     }
-    let response = ProduceResponse::default().with_responses(responses);
+    let mut response = ProduceResponse::default().with_responses(responses);
+    if has_error && context.version() >= LEADER_HINTS {
+        name_leaders(context, &mut response);
+    }
     unsettled.retain(|one| one.must_flush || !one.replica.is_committed(one.last, one.epoch));
     if acks == 0 {
         return without_answer(context, has_error, unsettled);
@@ -88,6 +97,42 @@ pub(super) async fn handle<R: Runtime>(
     }
     let limit = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
     answer_later(&context.services, unsettled, limit, acks, response)
+}
+
+/// Says, with errors about leadership, who leads and where that is. Source: KIP-951.
+fn name_leaders<R: Runtime>(context: &RequestContext<R>, response: &mut ProduceResponse) {
+    let mut leaders = BTreeSet::new();
+    for topic in &mut response.responses {
+        let key = if context.version() >= BY_ID {
+            TopicKey::Id(TopicId(topic.topic_id))
+        } else {
+            TopicKey::Name(topic_name(&topic.name))
+        };
+        let is_about_leaders = |answer: &&mut PartitionProduceResponse| {
+            answer.error_code == ErrorCode::NotLeaderOrFollower.code()
+        };
+        for answer in topic.partition_responses.iter_mut().filter(is_about_leaders) {
+            let index = PartitionIndex(answer.index);
+            if let Some((leader, epoch)) = context.services.replicas.leader_of(&key, index) {
+                answer.current_leader.leader_id = wire_leader(leader);
+                answer.current_leader.leader_epoch = epoch.value();
+                leaders.extend(leader);
+            }
+        }
+    }
+    let image = context.image();
+    let endpoint = |id| {
+        let broker = image.cluster().broker(id)?;
+        let (host, port) = address_of(context, &image, broker)?;
+        Some(
+            NodeEndpoint::default()
+                .with_node_id(wire_node(id))
+                .with_host(text(&host))
+                .with_port(i32::from(port))
+                .with_rack(broker.rack.as_deref().map(text)),
+        )
+    };
+    response.node_endpoints = leaders.into_iter().filter_map(endpoint).collect();
 }
 
 /// Waits while the connection reads on.
@@ -224,7 +269,7 @@ async fn append<R: Runtime>(
             if let AppendFailure::Log(AppendError::Fault(fault)) = &failure {
                 services.replicas.handle_fault(replica.topic_partition(), fault);
             }
-            Err(Refused::by(&replica, failure))
+            Err(Refused::by(failure))
         }
     }
 }
@@ -243,15 +288,14 @@ struct Refused {
     code: ErrorCode,
     message: Option<String>,
     record_errors: Vec<BatchIndexAndErrorMessage>,
-    leader: Option<LeaderIdAndEpoch>,
 }
 
 impl Refused {
     const fn of(code: ErrorCode) -> Self {
-        Self { code, message: None, record_errors: Vec::new(), leader: None }
+        Self { code, message: None, record_errors: Vec::new() }
     }
 
-    fn by<R: Runtime>(replica: &Partition<R>, failure: AppendFailure) -> Self {
+    fn by(failure: AppendFailure) -> Self {
         let code = failure.code();
         match failure {
             AppendFailure::Log(AppendError::Refused(refusal)) => {
@@ -264,17 +308,10 @@ impl Refused {
                             .with_batch_index_error_message(Some(text(&error.message)))
                     })
                     .collect();
-                Self { code, message: Some(refusal.message), record_errors, leader: None }
+                Self { code, message: Some(refusal.message), record_errors }
             }
             AppendFailure::Log(error) => {
                 Self { message: Some(error.to_string()), ..Self::of(code) }
-            }
-            AppendFailure::NotLeader(ErrorCode::NotLeaderOrFollower) => {
-                let (leader, epoch) = replica.leader_and_epoch();
-                let hint = LeaderIdAndEpoch::default()
-                    .with_leader_id(wire_leader(leader))
-                    .with_leader_epoch(epoch.value());
-                Self { leader: Some(hint), ..Self::of(code) }
             }
             AppendFailure::NotLeader(_) => Self::of(code),
         }
@@ -291,6 +328,6 @@ impl Refused {
             .with_log_start_offset(-1)
             .with_record_errors(self.record_errors)
             .with_error_message(self.message.as_deref().map(text))
-            .with_current_leader(self.leader.unwrap_or_else(nobody))
+            .with_current_leader(nobody())
     }
 }

@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 use tracing::{debug, info, warn};
 
 pub(super) use self::session::Asked;
-use self::session::Session;
+use self::session::{Session, Unbelievable};
 use self::wire::{Answer, PartitionAnswer, Place, Replica};
 use super::surroundings::Surroundings;
 use super::{Partition, divergence};
@@ -166,6 +166,7 @@ impl<R: Runtime> Fetchers<R> {
             leader,
             connection: None,
             session: Session::default(),
+            is_session_refused: false,
         };
         info!(%leader, number, "a fetcher starts");
         self.surroundings.runtime.spawn("replica fetcher", fetcher.run(self.stopper.stop()));
@@ -228,6 +229,8 @@ struct Fetcher<R: Runtime> {
     leader: NodeId,
     connection: Option<Connection<R>>,
     session: Session,
+    /// The last answer refused the session.
+    is_session_refused: bool,
 }
 
 impl<R: Runtime> Fetcher<R> {
@@ -280,7 +283,15 @@ impl<R: Runtime> Fetcher<R> {
             Ok(answer) => {
                 let keys: Vec<Key> = answer.partitions.iter().map(|(key, _)| *key).collect();
                 let judged = self.session.answered(answer.error, answer.session_id, &keys);
-                judged.map(|()| answer).map_err(|error| error.to_string())
+                let was_refused = self.is_session_refused;
+                self.is_session_refused = matches!(judged, Err(Unbelievable::Refused(_)));
+                match judged {
+                    // The leader has forgotten the session: the next request begins another, at once.
+                    Err(Unbelievable::Refused(_)) if !was_refused => {
+                        Ok(Answer { partitions: Vec::new(), ..answer })
+                    }
+                    judged => judged.map(|()| answer).map_err(|error| error.to_string()),
+                }
             }
         }
     }

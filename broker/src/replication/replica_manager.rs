@@ -13,7 +13,8 @@ use crate::environment::{Runtime, Stop, select};
 use crate::log::{Fault, LogManager, ManagerError, PartitionLog, Settings};
 use crate::metadata::{MetadataChanges, MetadataImage, PartitionRegistration, TopicImage};
 use crate::model::{
-    BrokerEpoch, ErrorCode, NodeId, Offset, PartitionIndex, TopicId, TopicName, TopicPartition,
+    BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Offset, PartitionIndex, TopicId, TopicName,
+    TopicPartition,
 };
 
 /// What an image and the node's configuration say about a topic's logs.
@@ -154,6 +155,26 @@ impl<R: Runtime> ReplicaManager<R> {
             }
             (Some(Some(_)), _) => Err(ErrorCode::NotLeaderOrFollower),
         }
+    }
+
+    /// Who leads a partition, as far as this node has heard, wherever its replicas are.
+    #[must_use]
+    pub fn leader_of(
+        &self,
+        topic: &TopicKey,
+        index: PartitionIndex,
+    ) -> Option<(Option<NodeId>, LeaderEpoch)> {
+        if let Ok(replica) = self.partition(topic, index) {
+            return Some(replica.leader_and_epoch());
+        }
+        let hosted = self.hosted.load();
+        let topics = hosted.image.topics();
+        let known = match topic {
+            TopicKey::Name(name) => topics.by_name(name.as_str()),
+            TopicKey::Id(id) => topics.by_id(*id),
+        };
+        let registration = known?.partition(index)?;
+        Some((registration.leader, registration.leader_epoch))
     }
 
     /// All partitions on this node, by name and index.

@@ -1,5 +1,6 @@
 //! One node's replicas on real files: what moves the high watermark, who is told, what is answered when something is gone.
 
+mod following;
 mod manager;
 mod partition;
 mod read;

@@ -168,6 +168,13 @@ impl<R: Runtime> Fetching<R> {
         let mut reads = Vec::with_capacity(self.session.partitions.len());
         for fetch in &self.session.partitions {
             let read = match self.services().replicas.partition(&fetch.topic, fetch.partition) {
+                Err(ErrorCode::NotLeaderOrFollower) => {
+                    let replicas = &self.services().replicas;
+                    PartitionRead {
+                        current_leader: replicas.leader_of(&fetch.topic, fetch.partition),
+                        ..PartitionRead::refused(ErrorCode::NotLeaderOrFollower)
+                    }
+                }
                 Err(code) => PartitionRead::refused(code),
                 Ok(partition) => {
                     let bytes = left.min(u64::try_from(fetch.max_bytes).unwrap_or(0));

@@ -5,14 +5,21 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::{FetchRequest, ProduceRequest, TopicName as WireTopicName};
+use kafka_protocol::protocol::StrBytes;
 
 use crate::client::{
-    Admin, Client, Endpoint, Message, MissingTopic, NewTopic, Producer, ProducerSettings, Settings,
+    Admin, Client, Connection, ConnectionSettings, Endpoint, Message, MissingTopic, NewTopic,
+    Producer, ProducerSettings, Settings,
 };
 use crate::config::NodeConfig;
 use crate::environment::tokio::TokioRuntime;
 use crate::environment::{Listener as _, Runtime, timeout};
-use crate::model::{ClusterId, NodeId, Offset, PartitionIndex, TopicName, TopicPartition};
+use crate::model::{
+    ClusterId, ErrorCode, NodeId, Offset, PartitionIndex, TopicName, TopicPartition,
+};
 use crate::node::{InitialVoters, Node, format_storage};
 use crate::replication::{Partition, TopicKey};
 
@@ -247,6 +254,57 @@ impl Cluster {
     }
 }
 
+/// Asks a follower what only leaders answer, and what any replica may.
+fn ask_a_follower(cluster: &Cluster) {
+    let leader = cluster.leader(0);
+    let (follower, id) = ((leader + 1) % 3, i32::try_from(leader + 1).unwrap());
+    let (port, runtime) = (cluster.ports[follower].1, &cluster.outside);
+    runtime.block_on(async {
+        let settings = ConnectionSettings {
+            client_id: "test".into(),
+            request_timeout: PATIENCE,
+            connect_timeout: PATIENCE,
+            response_bytes_max: 1 << 20,
+        };
+        let to = Endpoint::new("127.0.0.1", port);
+        let connection = Connection::open(TokioRuntime::new(), to, settings).await.unwrap();
+        let fetch = async |version| {
+            let partition = FetchPartition::default()
+                .with_partition_max_bytes(1 << 20)
+                .with_current_leader_epoch(-1);
+            let topic = FetchTopic::default()
+                .with_topic(WireTopicName(StrBytes::from_static_str(TOPIC)))
+                .with_partitions(vec![partition]);
+            let request = FetchRequest::default().with_cluster_id(None).with_topics(vec![topic]);
+            let pending = connection.start(&request, version, PATIENCE).await.unwrap();
+            let (response, _) = pending.wait().await.unwrap();
+            response.responses[0].partitions[0].clone()
+        };
+        let code = |code: i16| ErrorCode::from_code(code).unwrap();
+        assert_eq!(code(fetch(10).await.error_code), ErrorCode::NotLeaderOrFollower);
+        let read = fetch(12).await;
+        assert_eq!(code(read.error_code), ErrorCode::None, "KIP-392");
+        assert!(read.high_watermark > 0 && read.records.is_some_and(|records| !records.is_empty()));
+
+        let data = PartitionProduceData::default().with_records(Some(Bytes::new()));
+        let topic = TopicProduceData::default()
+            .with_name(WireTopicName(StrBytes::from_static_str(TOPIC)))
+            .with_partition_data(vec![data]);
+        let request = ProduceRequest::default()
+            .with_transactional_id(None)
+            .with_acks(-1)
+            .with_topic_data(vec![topic]);
+        let pending = connection.start(&request, 10, PATIENCE).await.unwrap();
+        let (response, _) = pending.wait().await.unwrap();
+        let refused = &response.responses[0].partition_responses[0];
+        assert_eq!(code(refused.error_code), ErrorCode::NotLeaderOrFollower);
+        assert_eq!(refused.current_leader.leader_id.0, id, "KIP-951");
+        let endpoint = &response.node_endpoints[0];
+        let leaders_port = i32::from(cluster.ports[leader].1);
+        assert_eq!((endpoint.node_id.0, endpoint.port), (id, leaders_port));
+    });
+}
+
 fn records_survive_their_leader(more: &[(&'static str, &'static str)]) {
     let mut cluster = Cluster::start(more);
     cluster.create_topic();
@@ -254,6 +312,8 @@ fn records_survive_their_leader(more: &[(&'static str, &'static str)]) {
     cluster.until_in_sync(&[0, 1, 2]);
     let before = cluster.bytes(0);
     assert_eq!((cluster.bytes(1), cluster.bytes(2)), (before.clone(), before), "byte for byte");
+
+    ask_a_follower(&cluster);
 
     let first = cluster.leader(0);
     cluster.kill(first);
