@@ -2,12 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use kafka_protocol::messages::alter_partition_reassignments_request::{
+    ReassignablePartition, ReassignableTopic,
+};
 use kafka_protocol::messages::create_topics_request::CreatableReplicaAssignment;
 use kafka_protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,
 };
+use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
 use kafka_protocol::messages::{
-    BrokerId, DescribeClusterRequest, IncrementalAlterConfigsRequest, MetadataResponse,
+    AlterPartitionReassignmentsRequest, BrokerId, DescribeClusterRequest, ElectLeadersRequest,
+    IncrementalAlterConfigsRequest, ListPartitionReassignmentsRequest, MetadataResponse,
 };
 use ottla::model::ClusterId;
 use ottla::node::{InitialController, InitialVoters, format_storage, random_uuid_text};
@@ -287,6 +292,59 @@ async fn a_broker_that_dies_is_noticed_by_its_connection_and_not_only_by_its_ses
     // Nor does its successor wait for the end of a session.
     cluster.restart(dead).await;
     cluster.until(leader, |response| brokers(response).len() == 3).await;
+}
+
+/// Where a partition is, by ids of brokers.
+fn replicas_of(response: &MetadataResponse, name: &str) -> (i32, Vec<i32>, BTreeSet<i32>) {
+    let named = |topic: &&MetadataResponseTopic| topic.name == Some(topic_name(name));
+    let partition = &response.topics.iter().find(named).expect("it is there").partitions[0];
+    let replicas = partition.replica_nodes.iter().map(|id| id.0).collect();
+    (partition.leader_id.0, replicas, partition.isr_nodes.iter().map(|id| id.0).collect())
+}
+
+#[tokio::test]
+async fn a_partition_moves_to_another_broker_with_its_records_and_its_leadership_back() {
+    let cluster = Cluster::start("moving").await;
+    let mut client = cluster.client(0).await;
+    let on = |ids: &[i32]| ids.iter().copied().map(BrokerId).collect::<Vec<_>>();
+    let assigned = CreatableReplicaAssignment::default().with_broker_ids(on(&[1, 2]));
+    let moving = new_topic(TOPIC, -1, -1).with_assignments(vec![assigned]);
+    assert_eq!(client.create_as(&[moving]).await, [0]);
+    let everybody = |ids: &[i32]| ids.iter().copied().collect::<BTreeSet<_>>();
+    cluster.until(0, |known| topics(known).contains(TOPIC)).await;
+    let produced = client.produce(batch(builder(0), 3, b"moves")).await;
+    assert_eq!((produced.error_code, produced.base_offset), (0, 0));
+
+    for wanted in [vec![3, 2], vec![3], vec![1, 2, 3]] {
+        let partition = ReassignablePartition::default().with_replicas(Some(on(&wanted)));
+        let topic = ReassignableTopic::default()
+            .with_name(topic_name(TOPIC))
+            .with_partitions(vec![partition]);
+        let request = AlterPartitionReassignmentsRequest::default()
+            .with_topics(vec![topic])
+            .with_timeout_ms(10_000);
+        // Asked of whichever broker.
+        let mut client = cluster.client(wanted.len() - 1).await;
+        let answer = client.ask(1, &request).await;
+        assert_eq!(answer.responses[0].partitions[0].error_code, 0);
+        let is_there = |known: &MetadataResponse| {
+            let (_, replicas, isr) = replicas_of(known, TOPIC);
+            replicas == wanted && isr == everybody(&wanted)
+        };
+        cluster.until(0, is_there).await;
+        let list = ListPartitionReassignmentsRequest::default().with_topics(None);
+        assert!(client.ask(0, &list).await.topics.is_empty());
+    }
+    // Broker 1 is preferred again and has everything, but has not been asked to lead.
+    let known = cluster.until(0, |known| replicas_of(known, TOPIC).0 == 3).await;
+    let id = known.topics.iter().find(|one| one.name == Some(topic_name(TOPIC))).expect("there");
+    let elect = ElectLeadersRequest::default().with_topic_partitions(None).with_timeout_ms(10_000);
+    assert_eq!(client.ask(2, &elect).await.error_code, 0);
+    cluster.until(0, |known| replicas_of(known, TOPIC).0 == 1).await;
+    let fetched = client.ask(13, &fetch(id.topic_id, (0, -1), vec![from(0)])).await;
+    let records = only(&fetched).records.clone().expect("records");
+    assert!(records.windows(5).filter(|window| window == b"moves").count() == 3);
+    assert_eq!(only(&fetched).high_watermark, 3);
 }
 
 #[tokio::test]
