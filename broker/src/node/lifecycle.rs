@@ -49,6 +49,10 @@ pub(super) struct Lifecycle<R: Runtime> {
     pub(super) image: Arc<ArcSwap<MetadataImage>>,
     pub(super) identity: Identity,
     pub(super) heartbeat_interval: Duration,
+    /// The log directories that have failed.
+    pub(super) offline: Box<dyn Fn() -> Vec<DirectoryId> + Send + Sync>,
+    /// Told of the epoch of each registration.
+    pub(super) registered: Box<dyn Fn(BrokerEpoch) + Send + Sync>,
 }
 
 /// How the node tells its lifecycle to end, and hears that it has.
@@ -63,7 +67,9 @@ pub(super) struct Departure {
 impl<R: Runtime> Lifecycle<R> {
     /// Registers the broker; tries again until it works or `limit` has passed.
     pub(super) async fn register(&self, limit: Duration) -> Result<BrokerEpoch, Refusal> {
-        self.ask_until_taken(&self.registration(), limit).await
+        let epoch = self.ask_until_taken(&self.registration(), limit).await?;
+        (self.registered)(epoch);
+        Ok(epoch)
     }
 
     /// Registers the controller of this process.
@@ -154,7 +160,7 @@ impl<R: Runtime> Lifecycle<R> {
             metadata_offset,
             wants_fence: false,
             wants_shutdown,
-            offline_directories: Vec::new(),
+            offline_directories: (self.offline)(),
             cordoned_directories: None,
             connection: None,
         };
@@ -227,6 +233,7 @@ impl<R: Runtime> Lifecycle<R> {
                     match self.controller.ask(&self.registration(), self.heartbeat_interval).await {
                         Ok(new) => {
                             epoch = new;
+                            (self.registered)(new);
                             wait = SOON;
                         }
                         Err(refusal) => warn!(%refusal, "registration refused"),

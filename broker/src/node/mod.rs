@@ -8,6 +8,7 @@
 
 mod controllers;
 mod coordinator_writer;
+mod directories;
 mod dynamic_settings;
 mod formatting;
 mod housekeeping;
@@ -36,7 +37,7 @@ use crate::coordinator::{GroupCoordinator, GroupSettings};
 use crate::environment::{Listener, Runtime, Stop, Stopper, select, timeout};
 use crate::log::{DirectoryError, LogDirectory, LogManager};
 use crate::metadata::{ControllerRegistration, Endpoint, MetadataChanges, MetadataImage};
-use crate::model::{BrokerEpoch, ByteCount, ClusterId, TopicName};
+use crate::model::{BrokerEpoch, ByteCount, ClusterId, DirectoryId, TopicName};
 use crate::protocol::ListenerRole;
 use crate::raft;
 use crate::record::Compression;
@@ -48,6 +49,7 @@ pub use formatting::{
 
 use controllers::Controllers;
 use coordinator_writer::CoordinatorWriter;
+use directories::Assignments;
 use dynamic_settings::{DynamicSettings, admission_limits};
 use lifecycle::{Departure, Identity, Lifecycle};
 use publisher::{Follower, OFFSETS_TOPIC, Publisher};
@@ -209,6 +211,14 @@ impl<R: Runtime> Node<R> {
             image: Arc::clone(&common.image),
             identity: identity(&runtime, &config, &storage, &logs, &addresses),
             heartbeat_interval: config.lifecycle.heartbeat_interval,
+            offline: {
+                let logs = Arc::clone(&logs);
+                Box::new(move || offline_directories(&logs))
+            },
+            registered: {
+                let replicas = Arc::clone(&replicas);
+                Box::new(move |epoch| replicas.registered(epoch))
+            },
         };
         let limit = config.lifecycle.initial_registration_timeout;
         let own = controller_registration(&config, &lifecycle.identity, &addresses);
@@ -223,11 +233,20 @@ impl<R: Runtime> Node<R> {
                 future::join(controller_registered, lifecycle.register(limit)).await;
             registered?;
             let epoch = epoch?;
-            replicas.registered(epoch);
             replication::start(&common, &replicas, &background);
             let epoch = lifecycle.until_unfenced(epoch, limit).await?;
             let beating = lifecycle.run(epoch, departure.clone(), background.stop());
             runtime.spawn("broker heartbeats", beating);
+            if storage.directories.len() > 1 {
+                let assignments = Assignments {
+                    runtime: runtime.clone(),
+                    node: config.node_id,
+                    controller: common.controllers.for_broker.clone(),
+                    image: Arc::clone(&common.image),
+                    replicas: Arc::clone(&replicas),
+                };
+                runtime.spawn("directory assignments", assignments.run(background.stop()));
+            }
             Some(epoch)
         } else {
             let stop = background.stop();
@@ -277,6 +296,12 @@ impl<R: Runtime> Node<R> {
     #[must_use]
     pub const fn replicas(&self) -> &Arc<ReplicaManager<R>> {
         &self.replicas
+    }
+
+    /// What the cluster is, as far as this node has heard.
+    #[must_use]
+    pub fn image(&self) -> Arc<MetadataImage> {
+        self.image.load_full()
     }
 
     /// The metadata quorum as this node sees it.
@@ -510,6 +535,11 @@ fn controller_registration(
         endpoints: endpoints(config, addresses, ListenerRole::Controller),
         supported_features: supported_features(),
     }
+}
+
+fn offline_directories<R: Runtime>(logs: &LogManager<R>) -> Vec<DirectoryId> {
+    let offline = logs.directories().iter().filter(|directory| !directory.is_online());
+    offline.map(|directory| directory.id()).collect()
 }
 
 fn group_settings(config: &NodeConfig) -> GroupSettings {

@@ -11,6 +11,7 @@ use kafka_protocol::messages::{
     ElectLeadersRequest, EnvelopeRequest, EnvelopeResponse, ListPartitionReassignmentsRequest,
     UnregisterBrokerRequest,
 };
+use ottla::model::{NodeId, PartitionIndex, TopicId};
 use ottla::protocol::ApiKey;
 
 use super::*;
@@ -238,4 +239,35 @@ fn describe_quorum() -> DescribeQuorumRequest {
         .with_topic_name(topic_name("__cluster_metadata"))
         .with_partitions(vec![PartitionData::default()]);
     DescribeQuorumRequest::default().with_topics(vec![topic])
+}
+
+#[tokio::test]
+async fn a_broker_with_two_directories_says_where_replicas_lie() {
+    let data =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("wire-dirs-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&data);
+    let both = format!("{},{}", data.join("a").display(), data.join("b").display());
+    let broker = Broker::start("directories", &[("log.dirs", &both)]).await;
+    let mut client = broker.client().await;
+    assert_eq!(client.create_as(&[new_topic("spread", 4, 1)]).await, [0]);
+    let id = TopicId(client.id_of("spread").await);
+    let told = async {
+        loop {
+            let image = broker.node.image();
+            let topic = image.topics().by_id(id).expect("it is there");
+            let lies = |index: i32| {
+                let partition = topic.partition(PartitionIndex(index)).expect("it is there");
+                partition.directory(NodeId(1)).expect("a replica")
+            };
+            let places: std::collections::BTreeSet<_> = (0..4).map(lies).collect();
+            // Two, and neither of them "nobody knows".
+            if places.len() == 2 && places.iter().all(|place| place.0.as_u128() > 100) {
+                return;
+            }
+            broker.runtime.sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(&broker.runtime, Duration::from_secs(30), told).await.expect("it is told in time");
+    broker.stop().await;
+    let _ = std::fs::remove_dir_all(&data);
 }

@@ -62,6 +62,8 @@ struct World {
     image: Arc<ArcSwap<MetadataImage>>,
     controller: controller::Handle,
     following: Stopper,
+    /// Of all registrations.
+    epochs: Arc<Mutex<Vec<BrokerEpoch>>>,
 }
 
 impl World {
@@ -75,7 +77,14 @@ impl World {
         };
         let controller = QuorumController::start(&runtime, settings, log.clone());
         controller.leader(LeaderEpoch::new(1)).await;
-        let world = Self { runtime, log, image, controller, following: Stopper::new() };
+        let world = Self {
+            runtime,
+            log,
+            image,
+            controller,
+            following: Stopper::new(),
+            epochs: Arc::default(),
+        };
         let (runtime, log) = (world.runtime.clone(), world.log.clone());
         let (controller, image) = (world.controller.clone(), Arc::clone(&world.image));
         let stop = world.following.stop();
@@ -107,6 +116,11 @@ impl World {
                 previous_epoch: None,
             },
             heartbeat_interval: Duration::from_secs(2),
+            offline: Box::new(Vec::new),
+            registered: {
+                let epochs = Arc::clone(&self.epochs);
+                Box::new(move |epoch| epochs.lock().unwrap().push(epoch))
+            },
         }
     }
 
@@ -177,6 +191,8 @@ async fn a_broker_that_the_controller_does_not_know_any_more_registers_again() {
     world.runtime.sleep(Duration::from_secs(10)).await;
     let after = world.image.load().cluster().broker(NodeId(1)).map(|broker| broker.epoch);
     assert!(after > before);
+    let known: Vec<_> = world.epochs.lock().unwrap().iter().copied().map(Some).collect();
+    assert_eq!(known, [before, after], "replication fetches with the new one");
     assert_eq!(world.is_fenced(1), Some(false));
     stop.pull();
 }
