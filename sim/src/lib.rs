@@ -38,6 +38,7 @@ pub mod timeline;
 pub mod network;
 pub mod disk;
 pub mod machine;
+mod sites;
 pub mod runtime;
 pub mod world;
 pub mod broker;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use sim::nemesis::{BUGGIFY, Dangers, FAULTS};
+use sim::nemesis::{Dangers, FAULTS};
 use sim::scenario::{Plan, kind};
 use sim::workload::WORKLOADS;
 
@@ -55,7 +55,7 @@ impl Shrinking<'_> {
             }
         }
         let names = FAULTS.iter().map(|fault| fault.name);
-        let names = names.chain([BUGGIFY]).chain(WORKLOADS.iter().map(|workload| workload.name));
+        let names = names.chain(WORKLOADS.iter().map(|workload| workload.name));
         for name in names {
             let mut less = plan.clone();
             if less.without.insert(name.to_owned()) {

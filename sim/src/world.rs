@@ -17,6 +17,7 @@ use crate::machine::{Clock, Machine, MachineId, MachineState, Program};
 use crate::network::Network;
 use crate::random::Random;
 use crate::runtime::SimRuntime;
+use crate::sites::Sites;
 use crate::timeline::{SCALE, SimTime, Timeline};
 
 /// What a world is made from.
@@ -26,18 +27,19 @@ pub struct Settings {
     pub seed: u64,
     /// Whether events are kept.
     pub keeps_trace: bool,
-    /// Whether some of the sites that ask [`buggify`](ottla::environment::Runtime::buggify) are told to take the rare way.
-    pub is_buggified: bool,
+    /// Which part of the sites that ask [`buggify`](ottla::environment::Runtime::buggify) are sometimes told to take the
+    /// rare way.
+    pub armed_sites: f64,
     /// The simulation fails when it takes longer, in world time.
     pub time_limit: Duration,
 }
 
 impl Settings {
-    /// A world without buggified sites that may last for a day.
+    /// A world without armed sites that may last for a day.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let time_limit = Duration::from_secs(24 * 3600);
-        Self { seed, keeps_trace: false, is_buggified: false, time_limit }
+        Self { seed, keeps_trace: false, armed_sites: 0.0, time_limit }
     }
 }
 
@@ -132,15 +134,8 @@ pub struct World {
     network: Arc<Network>,
     handle: Handle,
     machines: Mutex<BTreeMap<MachineId, Machine>>,
-    is_buggified: bool,
-    sites: Mutex<BTreeMap<&'static str, Site>>,
+    sites: Sites,
     wall_base_ms: i64,
-}
-
-/// A place in the code that may be told to take the rare way.
-struct Site {
-    random: Random,
-    probability: f64,
 }
 
 impl World {
@@ -161,8 +156,7 @@ impl World {
             network,
             handle,
             machines: Mutex::default(),
-            is_buggified: settings.is_buggified,
-            sites: Mutex::default(),
+            sites: Sites::new(seed, settings.armed_sites),
             wall_base_ms: FIRST_WALL_MS + i64::try_from(spread).unwrap_or(0),
         })
     }
@@ -425,24 +419,17 @@ impl World {
         self.with_machine(machine, |entry| draw(&mut entry.random))
     }
 
-    /// Whether to take the rare way here. Each site is armed in some worlds only, and then fires with a
-    /// probability of its own: a site that always fires hides what comes after it.
     pub(crate) fn buggify(&self, site: &'static str) -> bool {
-        if !self.is_buggified {
-            return false;
-        }
-        let mut sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = sites.entry(site).or_insert_with(|| {
-            let mut random = Random::new(self.seed, &format!("buggify {site}"));
-            let is_armed = random.chance(SITE_ARMED);
-            let probability = if is_armed { random.log_uniform(0.001, 0.5) } else { 0.0 };
-            Site { random, probability }
-        });
-        let fires = entry.random.chance(entry.probability);
+        let fires = self.sites.fires(site);
         if fires {
             self.events.count(site, 1);
         }
         fires
+    }
+
+    /// From now on no site in the code takes the rare way.
+    pub fn disarm_sites(&self) {
+        self.sites.disarm();
     }
 
     fn process_ended(&self, machine: MachineId, process: u64) {
@@ -496,6 +483,3 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
 
 /// 2025-01-01, in milliseconds since 1970; the world begins some day in the year after it.
 const FIRST_WALL_MS: i64 = 1_735_689_600_000;
-
-/// How often a site is armed.
-const SITE_ARMED: f64 = 0.25;

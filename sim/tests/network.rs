@@ -255,6 +255,47 @@ fn every_byte_arrives_in_order_however_many_packets_get_lost() {
 }
 
 #[test]
+fn reset_of_one_connection_reaches_both_sides_and_no_other() {
+    over_seeds(|two| async move {
+        let (mut listener, address) = two.listen().await;
+        let (first, accepted) = tokio::join!(two.process_a.connect(address), listener.accept());
+        let (mut first, mut server) = (first.expect("connected"), accepted.expect("accepted"));
+        let (other, accepted) = tokio::join!(two.process_a.connect(address), listener.accept());
+        let (mut other, mut kept) = (other.expect("connected"), accepted.expect("accepted"));
+        let connections = two.world.network().connections_of(two.b);
+        assert_eq!(connections.len(), 2);
+        two.world.network().reset(connections[0]);
+        let (a, b) = (first.read_u8().await, server.read_u8().await);
+        assert_eq!(
+            (kind(a), kind(b)),
+            (Some(ErrorKind::ConnectionReset), Some(ErrorKind::ConnectionReset))
+        );
+        other.write_all(b"x").await.expect("open");
+        assert_eq!(kept.read_u8().await.ok(), Some(b'x'));
+    });
+}
+
+#[test]
+fn what_is_held_back_comes_late_in_its_order_also_after_its_sender_has_hung_up() {
+    over_seeds(|two| async move {
+        let (mut client, mut server) = two.pair().await;
+        let connection = two.world.network().connections_of(two.b)[0];
+        two.world.network().hold_back(connection, two.b, true, 10 * SECOND);
+        client.write_all(b"a late request").await.expect("the kernel takes it");
+        server.write_all(b"!").await.expect("open");
+        assert_eq!(
+            two.within(SECOND, client.read_u8()).await.ok().and_then(Result::ok),
+            Some(b'!')
+        );
+        drop(client);
+        let early = two.within(8 * SECOND, server.read_u8()).await;
+        assert!(early.is_err(), "it came before its time");
+        let bytes = two.within(4 * SECOND, read_to_end(&mut server)).await.expect("it comes");
+        assert_eq!(bytes.expect("an orderly end"), b"a late request");
+    });
+}
+
+#[test]
 fn writer_gives_up_on_a_silent_peer_after_a_quarter_of_an_hour() {
     over_seeds(|two| async move {
         let (mut client, mut server) = two.pair().await;

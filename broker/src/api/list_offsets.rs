@@ -102,6 +102,9 @@ async fn find<R: Runtime>(
     if context.version() < first_version {
         return Err(ErrorCode::UnsupportedVersion);
     }
+    if context.services.runtime.buggify("list_offsets.spurious_error") {
+        return Err(ErrorCode::LeaderNotAvailable);
+    }
     let partition = context
         .services
         .replicas

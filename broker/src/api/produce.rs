@@ -233,6 +233,9 @@ async fn settle<R: Runtime>(
     let deadline = runtime.now() + limit;
     for (one, flushed) in unsettled.into_iter().zip(flushed) {
         let settled = match flushed {
+            Ok(()) if acks == -1 && runtime.buggify("produce.early_timeout") => {
+                Err(ErrorCode::RequestTimedOut)
+            }
             Ok(()) if acks == -1 && !one.replica.is_committed(one.last, one.epoch) => {
                 let left = deadline.since(runtime.now());
                 let waiting = one.replica.acknowledged(one.last, one.epoch);
@@ -257,6 +260,9 @@ async fn append<R: Runtime>(
     acks: i16,
 ) -> Result<(Arc<Partition<R>>, Appended), Refused> {
     let services: &Services<R> = &context.services;
+    if services.runtime.buggify("produce.spurious_error") {
+        return Err(Refused::of(ErrorCode::NotLeaderOrFollower));
+    }
     let replica =
         services.replicas.partition(topic, PartitionIndex(data.index)).map_err(Refused::of)?;
     let records = data.records.unwrap_or_default();

@@ -87,6 +87,9 @@ impl<R: Runtime> GroupCoordinator<R> {
     }
 
     async fn ask(&self, group: &GroupId, request: GroupRequest) -> Result<GroupReply, ErrorCode> {
+        if self.runtime.buggify("coordinator.spurious_error") {
+            return Err(ErrorCode::CoordinatorLoadInProgress);
+        }
         self.handle.request(self.partition_for(group), request).await
     }
 

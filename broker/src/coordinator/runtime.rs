@@ -470,7 +470,8 @@ impl<R: Runtime, W: PartitionWriter, M: Machine> Driver<R, W, M> {
             return;
         };
         let (load, epoch) = (*load, shard.epoch);
-        shard.expire_parked(now);
+        let is_early = self.runtime.buggify("coordinator.early_timeout");
+        shard.expire_parked(if is_early { Now { instant: Instant::FAR, ..now } } else { now });
         if let Some(append) = shard.advance(now) {
             let writer = self.writer.clone();
             self.futures.push(Box::pin(async move {
@@ -553,7 +554,9 @@ async fn load_some<R: Runtime, W: PartitionWriter, M: Machine>(
     from: Offset,
 ) -> Result<(Option<Offset>, bool), String> {
     let partition = source.load.partition;
-    let read = source.writer.read(partition, source.epoch, from, source.buffer_bytes).await;
+    let is_tiny = source.runtime.buggify("coordinator.tiny_read");
+    let bytes_max = if is_tiny { 1 } else { source.buffer_bytes };
+    let read = source.writer.read(partition, source.epoch, from, bytes_max).await;
     let ReadBatches { batches, is_end } = read.map_err(|error| error.to_string())?;
     let next = batches::replay(machine, partition, batches).map_err(|error| error.to_string())?;
     if next.is_none_or(|next| next <= from) && !is_end {

@@ -378,7 +378,8 @@ impl<R: Runtime> PartitionLog<R> {
             let aborted = ended.filter(|ended| ended.is_abort);
             writer.aborted.extend(aborted.map(|ended| AbortedTransaction::of(&ended)));
         }
-        active.publish(headers, settings);
+        let is_tiny = self.runtime.buggify("log.tiny_index_interval");
+        active.publish(headers, if is_tiny { 0 } else { settings.index_interval_bytes });
         self.set_log_end(active.end());
         match active.write_index_entries().await {
             // The entries stay in memory and are written with the next ones.
@@ -412,7 +413,9 @@ impl<R: Runtime> PartitionLog<R> {
     ) -> Result<(), AppendError> {
         let active = self.active();
         let Incoming { bytes, first, last, timestamp, now } = incoming;
-        if !active.must_roll(bytes, last, timestamp, now, settings) {
+        // One after an empty segment would have its name.
+        let is_tiny = active.size() > 0 && self.runtime.buggify("log.tiny_segment");
+        if !is_tiny && !active.must_roll(bytes, last, timestamp, now, settings) {
             return Ok(());
         }
         self.roll(writer, first).await.map_err(|error| self.roll_failed(error))

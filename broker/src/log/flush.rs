@@ -7,6 +7,7 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures_util::future;
 use tokio::sync::Notify;
@@ -156,6 +157,9 @@ impl<R: Runtime> PartitionLog<R> {
             Extent::All => log_end,
             Extent::Sealed => segments.last().map_or(log_end, |active| active.base()).min(log_end),
         };
+        if self.runtime.buggify("log.slow_flush") {
+            self.runtime.sleep(Duration::from_millis(20)).await;
+        }
         let is_due =
             |segment: &&Arc<Segment<R>>| segment.base() < target && segment.end() > flushed;
         let sync_records = async {

@@ -284,7 +284,7 @@ impl<R: Runtime> Segment<R> {
     }
 
     /// Takes batches that were written at the end of the file, and then shows them to readers.
-    pub(crate) fn publish(&self, headers: &[Header], settings: &Settings) {
+    pub(crate) fn publish(&self, headers: &[Header], index_interval_bytes: u64) {
         let mut state = self.lock();
         let mut contents = Contents {
             size: self.size(),
@@ -298,7 +298,7 @@ impl<R: Runtime> Segment<R> {
         };
         let times_before = contents.times.len();
         for header in headers {
-            contents.add(self.base, header, settings.index_interval_bytes);
+            contents.add(self.base, header, index_interval_bytes);
         }
         contents.offsets.into_iter().for_each(|entry| self.offsets.push(entry));
         contents.times.into_iter().skip(times_before).for_each(|entry| self.times.push(entry));

@@ -234,7 +234,14 @@ impl<R: Runtime> Node<R> {
             registered?;
             let epoch = epoch?;
             replication::start(&common, &replicas, &background);
-            let epoch = lifecycle.until_unfenced(epoch, limit).await?;
+            let halted = halt.stop();
+            let epoch = select! {
+                epoch = lifecycle.until_unfenced(epoch, limit) => epoch?,
+                // No controller that answered would ever be heard of here.
+                () = halted.stopped() => {
+                    return Err(Error::Metadata("it cannot be followed any more".to_owned()));
+                }
+            };
             let beating = lifecycle.run(epoch, departure.clone(), background.stop());
             runtime.spawn("broker heartbeats", beating);
             if storage.directories.len() > 1 {

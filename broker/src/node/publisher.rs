@@ -174,6 +174,9 @@ impl<R: Runtime> Publisher<R> {
             };
             match next {
                 Ok(Some(published)) => {
+                    if follower.runtime.buggify("node.slow_publish") {
+                        follower.runtime.sleep(Duration::from_millis(100)).await;
+                    }
                     self.publish(&published.image, &published.changes).await;
                     follower.tell_controller(&published.image).await;
                     follower.snapshot_if_due().await;

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tracing::trace;
@@ -27,6 +28,9 @@ impl<R: Runtime> Service<R> for Dispatch<R> {
             Ok(Incoming::Request(header)) => {
                 trace!(peer = %self.peer.address, api = ?header.api_key, version = header.version, header.correlation_id, "request");
                 let (services, peer) = (Arc::clone(&self.services), Arc::clone(&self.peer));
+                if services.runtime.buggify("server.slow_request") {
+                    services.runtime.sleep(Duration::from_millis(200)).await;
+                }
                 handle(RequestContext::new(services, peer, header), whole, frame).await
             }
             Ok(Incoming::UnsupportedApiVersions { correlation_id }) => {

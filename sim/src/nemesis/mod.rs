@@ -5,15 +5,19 @@
 //! among them.
 
 mod bit_rot;
+mod buggify;
 mod client_crash;
 mod clock_drift;
 mod clock_jump;
 mod connection_reset;
 mod disk_full;
 mod disk_stall;
+mod heavy_loss;
 mod io_error;
+mod late_message;
 mod latency;
 mod link_cut;
+mod lone_reset;
 mod orderly_stop;
 mod packet_loss;
 mod pause;
@@ -51,6 +55,9 @@ pub const FAULTS: &[&Fault] = &[
     &client_crash::FAULT,
     &link_cut::FAULT,
     &connection_reset::FAULT,
+    &lone_reset::FAULT,
+    &late_message::FAULT,
+    &heavy_loss::FAULT,
     &latency::FAULT,
     &packet_loss::FAULT,
     &small_pieces::FAULT,
@@ -63,6 +70,7 @@ pub const FAULTS: &[&Fault] = &[
     &io_error::FAULT,
     &sync_error::FAULT,
     &bit_rot::FAULT,
+    &buggify::FAULT,
 ];
 
 /// One kind of thing that goes wrong.
@@ -102,6 +110,8 @@ pub struct Weather {
     pub network: NetworkFaults,
     /// The broker's disk.
     pub disk: DiskFaults,
+    /// Which part of the sites in the code is armed to take the rare way.
+    pub armed_sites: f64,
     /// What of it nobody can count while it happens: counted once for each world.
     pub marks: Vec<&'static str>,
 }
@@ -115,15 +125,13 @@ pub struct Dangers {
     pub blow_count: u64,
     /// What is bad all the time.
     pub weather: Weather,
-    /// Whether some sites in the code take the rare way.
-    pub is_buggified: bool,
 }
 
 impl Dangers {
     /// A world in which nothing bad happens.
     #[must_use]
     pub fn none() -> Self {
-        Self { blows: Vec::new(), blow_count: 0, weather: Weather::default(), is_buggified: false }
+        Self { blows: Vec::new(), blow_count: 0, weather: Weather::default() }
     }
 
     /// The dangers of this seed, without those whose names are given; none in one world of sixteen.
@@ -135,7 +143,6 @@ impl Dangers {
             return dangers;
         }
         dangers.blow_count = random.between(&(2..12));
-        dangers.is_buggified = random.chance(0.5) && !without.contains(BUGGIFY);
         for fault in FAULTS {
             let mut random = Random::new(seed, fault.name);
             if !random.chance(fault.share) || without.contains(fault.name) {
@@ -183,6 +190,11 @@ impl Scene {
     /// One of the clients, or the broker where there are none.
     fn client(&self, random: &mut Random) -> MachineId {
         if self.clients.is_empty() { self.machine() } else { *random.pick(&self.clients) }
+    }
+
+    /// Mostly the broker, else one of the clients.
+    fn broker_or_client(&self, random: &mut Random) -> MachineId {
+        if random.chance(0.7) { self.machine() } else { self.client(random) }
     }
 
     /// What has been damaged for good.
@@ -258,6 +270,11 @@ impl Scene {
     }
 }
 
+/// The end of a blow that takes no time.
+fn done<'a>() -> Striking<'a> {
+    Box::pin(std::future::ready(Ok(())))
+}
+
 /// A time between `low` and `high`, each power of ten equally likely: what matters may take microseconds or minutes.
 pub fn some_time(random: &mut Random, low: Duration, high: Duration) -> Duration {
     Duration::from_secs_f64(random.log_uniform(low.as_secs_f64(), high.as_secs_f64()))
@@ -275,9 +292,6 @@ const EXCUSED_AFTER: Duration = Duration::from_secs(10);
 
 /// How long a broker waits for its own controller, at most.
 const GIVING_UP: Duration = Duration::from_secs(90);
-
-/// What stands on the command line for sites in the code that take the rare way.
-pub const BUGGIFY: &str = "buggify";
 
 #[cfg(test)]
 mod tests {

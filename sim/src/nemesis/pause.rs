@@ -11,7 +11,7 @@ pub(super) const FAULT: Fault = Fault {
 };
 
 async fn strike(scene: &Scene, random: &mut Random) -> Result<(), String> {
-    let machine = if random.chance(0.7) { scene.machine() } else { scene.client(random) };
+    let machine = scene.broker_or_client(random);
     scene.count("process paused");
     scene.world.pause(machine);
     scene.world.sleep(short(random)).await;

@@ -18,6 +18,7 @@
 //! Kernels belong to machines, not to processes: a paused process still acknowledges, and what a process that has
 //! crashed had written is still sent.
 
+mod blows;
 mod connect;
 mod endpoint;
 mod link;
@@ -34,7 +35,7 @@ pub use connect::SimListener;
 pub use link::{LinkFaults, NetworkFaults};
 pub use stream::SimStream;
 
-use self::endpoint::{Endpoint, EndpointId, Segment, Side, Surroundings, Verdict};
+use self::endpoint::{Endpoint, EndpointId, Phase, Segment, Side, Surroundings, Verdict};
 use self::link::Links;
 use self::wiretap::Wiretap;
 use crate::events::{Digest, Event, Fate, PacketKind, Recorder};
@@ -250,11 +251,13 @@ impl Network {
 
     fn deadline_has_come(self: &Arc<Self>, id: EndpointId) {
         let mut state = self.state();
-        self.with_endpoint(&mut state, id, |endpoint, around, out| {
+        let gives_up = self.with_endpoint(&mut state, id, |endpoint, around, out| {
             endpoint.watch = None;
-            let is_due = endpoint.deadline <= around.now;
-            (if is_due { endpoint.on_timer(around, out) } else { Verdict::Keep }, ())
+            let (before, is_due) = (endpoint.phase, endpoint.deadline <= around.now);
+            let verdict = if is_due { endpoint.on_timer(around, out) } else { Verdict::Keep };
+            (verdict, before == Phase::Open && endpoint.phase == Phase::Broken)
         });
+        self.events.count("connection given up", u64::from(gives_up == Some(true)));
     }
 
     /// Puts a segment on the link.
@@ -283,13 +286,8 @@ impl Network {
         if resets {
             // Something on the way has forgotten the connection and says so to both.
             self.events.count("connection reset by the network", 1);
-            for (target, machine, source) in [(id, to, from), (id.peer(), from, to)] {
-                let network = Arc::clone(self);
-                let delay = std::time::Duration::from_micros(random.between(&faults.latency_us));
-                self.timeline.at(now + delay, move || {
-                    network.arrive((source, machine), target, Segment::Reset, now);
-                });
-            }
+            self.forge_reset(state, id);
+            self.forge_reset(state, id.peer());
         }
     }
 

@@ -14,7 +14,7 @@ pub use power_cut::power_cut;
 pub use quorum::quorum;
 
 use crate::checkers::{CHECKERS, NOT_IN_TIME, ROT};
-use crate::nemesis::{BUGGIFY, FAULTS};
+use crate::nemesis::FAULTS;
 use crate::workload::WORKLOADS;
 
 /// What a run has done, in numbers: a run that has done little proves little.
@@ -54,7 +54,7 @@ pub fn kind(problem: &str) -> &str {
 
 /// All that a [`Plan`] can leave out by name: faults, kinds of clients, checkers.
 pub fn names_to_leave_out() -> impl Iterator<Item = &'static str> {
-    let faults = FAULTS.iter().map(|fault| fault.name).chain([BUGGIFY]);
+    let faults = FAULTS.iter().map(|fault| fault.name);
     let clients = WORKLOADS.iter().map(|workload| workload.name);
     let checkers = CHECKERS.iter().map(|checker| checker.name).chain([ROT]);
     faults.chain(clients).chain(checkers).chain(NOT_IN_TIME.iter().copied())

@@ -32,7 +32,7 @@ use crate::world::{Outcome, Settings, World, simulate};
 pub fn power_cut(settings: &Settings, plan: &Plan) -> Outcome<Result<Summary, String>> {
     let dangers =
         if plan.is_calm { Dangers::none() } else { Dangers::draw(settings.seed, &plan.without) };
-    let settings = Settings { is_buggified: dangers.is_buggified, ..settings.clone() };
+    let settings = Settings { armed_sites: dangers.weather.armed_sites, ..settings.clone() };
     let plan = plan.clone();
     simulate(settings, move |world| async move {
         let run = Run::new(&world, dangers, plan);
@@ -185,6 +185,7 @@ impl Run {
 async fn heal(scene: &Scene) -> Result<(), String> {
     let world = &scene.world;
     world.note(None, "all faults end");
+    world.disarm_sites();
     world.network().heal_all();
     world.network().set_faults(|faults| *faults = NetworkFaults::default());
     world.disk(scene.machine()).set_faults(|faults| *faults = DiskFaults::default());
@@ -208,13 +209,6 @@ fn tell(anomalies: &[checkers::Found]) -> String {
 }
 
 fn draw_habits(random: &mut Random) -> Habits {
-    let codecs = [
-        Compression::None,
-        Compression::Gzip,
-        Compression::Snappy,
-        Compression::Lz4,
-        Compression::Zstd,
-    ];
     let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     Habits {
         broker: BROKER.to_owned(),
@@ -223,7 +217,11 @@ fn draw_habits(random: &mut Random) -> Habits {
         pause_ms: *random.pick(&[5, 100, 1_000]),
         window: count(*random.pick(&[1, 5, 50])),
         value_bytes: *random.pick(&[1, 200, 3_000, 20_000]),
-        compression: if random.chance(0.5) { Compression::None } else { *random.pick(&codecs) },
+        compression: if random.chance(0.5) {
+            Compression::None
+        } else {
+            *random.pick(&Compression::ALL)
+        },
         request_timeout: Duration::from_secs(*random.pick(&[2, 5, 30])),
         delivery_timeout: Duration::from_secs(*random.pick(&[15, 120, 120])),
     }

@@ -31,11 +31,8 @@ use crate::world::{Outcome, Settings, World, simulate};
 /// When the system gives no thread.
 #[must_use]
 pub fn quorum(settings: &Settings, plan: &Plan) -> Outcome<Result<Summary, String>> {
-    let random = &mut Random::new(settings.seed, "quorum");
-    let is_buggified = !plan.is_calm && random.chance(0.5);
-    let settings = Settings { is_buggified, ..settings.clone() };
     let plan = plan.clone();
-    simulate(settings, move |world| async move { run(&world, &plan).await })
+    simulate(settings.clone(), move |world| async move { run(&world, &plan).await })
 }
 
 /// Topics that were acknowledged to be there.

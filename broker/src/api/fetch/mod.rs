@@ -166,6 +166,7 @@ impl<R: Runtime> Fetching<R> {
         let mut left = self.max_bytes;
         let mut is_first = true;
         let mut reads = Vec::with_capacity(self.session.partitions.len());
+        let runtime = &self.services().runtime;
         for fetch in &self.session.partitions {
             let read = match self.services().replicas.partition(&fetch.topic, fetch.partition) {
                 Err(ErrorCode::NotLeaderOrFollower) => {
@@ -176,6 +177,9 @@ impl<R: Runtime> Fetching<R> {
                     }
                 }
                 Err(code) => PartitionRead::refused(code),
+                Ok(_) if runtime.buggify("fetch.spurious_error") => {
+                    PartitionRead::refused(ErrorCode::NotLeaderOrFollower)
+                }
                 Ok(partition) => {
                     let bytes = left.min(u64::try_from(fetch.max_bytes).unwrap_or(0));
                     self.read(&partition, fetch, Limit { bytes, minimum_one_batch: is_first }).await
@@ -275,6 +279,9 @@ impl<R: Runtime> Fetching<R> {
             select! {
                 () = waiter.woken() => {}
                 () = &mut time_is_up => break,
+            }
+            if runtime.buggify("fetch.early_timeout") {
+                break;
             }
             // Many small appends in a row wake once: what comes within a moment is seen together.
             if runtime.buggify("fetch.slow_wake") {
