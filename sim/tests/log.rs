@@ -123,6 +123,19 @@ struct Test {
 }
 
 impl Test {
+    /// With records that a flush could not make durable; the disk is healthy again.
+    async fn after_a_failed_sync(world: Arc<World>) -> Self {
+        let mut test = Self::new(world).await;
+        while test.log.log_end_offset() == Offset::ZERO {
+            test.append().await;
+        }
+        let disk = test.world.disk(test.machine);
+        disk.set_faults(|faults| faults.sync_error = 1.0);
+        assert!(test.log.flush(test.log.log_end_offset()).await.is_err());
+        disk.set_faults(|faults| faults.sync_error = 0.0);
+        test
+    }
+
     async fn new(world: Arc<World>) -> Self {
         let machine = world.add_machine("a");
         let random = world.random("log test");
@@ -447,14 +460,7 @@ fn what_opens_again_was_true_once_and_nothing_flushed_is_missing() {
 fn after_a_failed_sync_nothing_is_believed_any_more() {
     for seed in SEEDS {
         let outcome = simulate(Settings::new(seed), |world| async move {
-            let mut test = Test::new(world).await;
-            while test.log.log_end_offset() == Offset::ZERO {
-                test.append().await;
-            }
-            let disk = test.world.disk(test.machine);
-            disk.set_faults(|faults| faults.sync_error = 1.0);
-            assert!(test.log.flush(test.log.log_end_offset()).await.is_err());
-            disk.set_faults(|faults| faults.sync_error = 0.0);
+            let mut test = Test::after_a_failed_sync(world).await;
             // A second sync would succeed, and prove nothing.
             assert!(test.log.flush(test.log.log_end_offset()).await.is_err());
             let (bytes, _) = test.batch();
@@ -524,14 +530,7 @@ fn without_a_file_descriptor_the_operation_fails_and_nothing_else() {
 fn what_a_failed_sync_left_in_the_cache_is_written_again() {
     for seed in SEEDS {
         let outcome = simulate(Settings::new(seed), |world| async move {
-            let mut test = Test::new(world).await;
-            while test.log.log_end_offset() == Offset::ZERO {
-                test.append().await;
-            }
-            let disk = test.world.disk(test.machine);
-            disk.set_faults(|faults| faults.sync_error = 1.0);
-            assert!(test.log.flush(test.log.log_end_offset()).await.is_err());
-            disk.set_faults(|faults| faults.sync_error = 0.0);
+            let test = Test::after_a_failed_sync(world).await;
             test.world.crash(test.machine);
             let (manager, log) = open(&test.world.puppet(test.machine)).await;
             let end = log.log_end_offset();

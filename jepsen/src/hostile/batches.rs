@@ -12,14 +12,6 @@ pub(super) struct Batches {
     all: Vec<Bytes>,
 }
 
-const CODECS: [Compression; 5] = [
-    Compression::None,
-    Compression::Gzip,
-    Compression::Snappy,
-    Compression::Lz4,
-    Compression::Zstd,
-];
-
 /// Where the checksum of a batch stands, and what it covers.
 const CRC_AT: usize = 17;
 const CRC_COVERS_FROM: usize = 21;
@@ -29,7 +21,7 @@ impl Batches {
     pub(super) fn new(random: &mut Random, bomb_bytes: usize) -> Self {
         let mut all = vec![Bytes::new(), Bytes::from_static(&[0; 100])];
         let zeros = vec![0; bomb_bytes];
-        for codec in CODECS {
+        for codec in Compression::ALL {
             let good = build(codec, &[b"one", b"two", b"three"]);
             for _ in 0..20 {
                 all.push(good.clone());

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::{Run, Window, page, text};
 use crate::events::{
     DiskOperation, Event, Fate, MachineChange, Message, MessageKind, PacketKind, Recorded,
@@ -135,6 +137,72 @@ fn page_stands_alone_and_tells_what_was_wrong() {
     assert_eq!(count("Violation"), 3, "seen, spoken of, and found at the end");
     let texts = data["texts"].to_string();
     assert!(texts.contains("orders-0 60 bytes") && !texts.contains("id-of-orders"));
+}
+
+/// What stands after `before` in the scripts, each time it stands there: the longest word.
+fn words_after(before: &str) -> BTreeSet<String> {
+    let scripts = [
+        include_str!("page/story.js"),
+        include_str!("page/view.js"),
+        include_str!("page/shapes.js"),
+        include_str!("page/draw.js"),
+        include_str!("page/steer.js"),
+        include_str!("page/page.html"),
+    ];
+    let is_of_word = |letter: &char| letter.is_ascii_alphanumeric();
+    let word = |rest: &str| rest.chars().take_while(is_of_word).collect::<String>();
+    scripts.iter().flat_map(|script| script.split(before).skip(1)).map(word).collect()
+}
+
+#[test]
+fn scripts_find_in_the_data_all_that_they_read() {
+    let data = data(&page(&run(&small(), Some(PROBLEM))));
+    let fields: BTreeSet<_> =
+        words_after("data.").into_iter().chain(words_after("DATA.")).collect();
+    assert!(fields.len() > 15, "the scripts read more than {fields:?}");
+    for field in &fields {
+        assert!(data.get(field).is_some(), "a script reads {field}, which is not there");
+    }
+    for field in data.as_object().expect("an object").keys() {
+        assert!(fields.contains(field), "no script reads {field}");
+    }
+    let list = |name: &str| data[name].as_array().expect(name).clone();
+    let kinds: BTreeSet<_> = list("kinds").iter().map(|kind| kind.to_string()).collect();
+    for code in words_after("story.code.") {
+        assert!(kinds.contains(&format!("\"{code}\"")), "a script knows the kind {code}");
+    }
+}
+
+#[test]
+fn columns_have_a_row_for_each_mark_and_point_at_what_is_there() {
+    let data = data(&page(&run(&small(), Some(PROBLEM))));
+    let list = |name: &str| data[name].as_array().expect(name).clone();
+    let count = list("kind").len();
+    assert!(count > 10);
+    for name in ["at", "lasts", "lane", "to", "label", "detail", "set", "numbers"] {
+        assert_eq!(list(name).len(), count, "{name}");
+    }
+    let bounds = [
+        ("kind", "kinds", 0),
+        ("lane", "lanes", -1),
+        ("to", "lanes", -1),
+        ("label", "texts", 0),
+        ("detail", "texts", 0),
+        ("set", "sets", 0),
+    ];
+    for (name, of, least) in bounds {
+        let end = i64::try_from(list(of).len()).expect("few");
+        for number in list(name) {
+            let number = number.as_i64().expect(name);
+            assert!((least..end).contains(&number), "{name} {number} of {end} {of}");
+        }
+    }
+    for partition in list("sets").iter().flat_map(|set| set.as_array().expect("a set").clone()) {
+        let number = partition.as_u64().and_then(|number| usize::try_from(number).ok());
+        assert!(number.expect("a number") < list("partitions").len());
+    }
+    let travelled: i64 = list("at").iter().filter_map(serde_json::Value::as_i64).sum();
+    assert!(travelled <= data["endedAt"].as_i64().expect("a time"), "times are steps");
 }
 
 #[test]

@@ -23,14 +23,6 @@ fn start(clients: &mut Clients, random: &mut Random) {
 
 const ASSORTED: &str = "assorted";
 
-const CODECS: [Compression; 5] = [
-    Compression::None,
-    Compression::Gzip,
-    Compression::Snappy,
-    Compression::Lz4,
-    Compression::Zstd,
-];
-
 async fn produce(runtime: SimRuntime, shared: Shared) {
     let habits = &shared.habits;
     shared.has_begun(&runtime);
@@ -52,7 +44,7 @@ async fn burst(runtime: &SimRuntime, shared: &Shared, round: usize) {
     let Shared { habits, history, .. } = shared;
     let draw = |bound: u64| usize::try_from(runtime.random() % bound).unwrap_or(0);
     let settings = ProducerSettings {
-        compression: CODECS[round % CODECS.len()],
+        compression: Compression::ALL[round % Compression::ALL.len()],
         batch_bytes: [1, 16_384, 900_000][draw(3)],
         linger: Duration::from_millis([0, 5, 200][draw(3)]),
         delivery_timeout: habits.delivery_timeout,
