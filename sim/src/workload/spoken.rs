@@ -3,6 +3,7 @@
 use std::io;
 
 use bytes::Bytes;
+use kafka_protocol::messages::ApiVersionsRequest;
 use kafka_protocol::protocol::Request;
 use ottla::environment::Runtime as _;
 use ottla::protocol::{decode_response, encode_request};
@@ -34,16 +35,43 @@ impl Line {
         version: i16,
         request: &T,
     ) -> io::Result<T::Response> {
-        let frame = encode_request(version, 1, Some(self.client), request);
+        self.say(version, FIRST, request).await?;
+        let mut answer = self.hear().await?;
+        decode_response::<T>(&mut answer, version).map(|(_, it)| it).map_err(io::Error::other)
+    }
+
+    /// The same with another question right behind it, whose answer is at hand. Says whether the answers came in order.
+    pub(super) async fn ask_two<T: Request>(
+        &mut self,
+        version: i16,
+        request: &T,
+    ) -> io::Result<(T::Response, bool)> {
+        self.say(version, FIRST, request).await?;
+        self.say(0, SECOND, &ApiVersionsRequest::default()).await?;
+        let (mut one, mut other) = (self.hear().await?, self.hear().await?);
+        let is_in_order = one.starts_with(&FIRST.to_be_bytes());
+        let answer = if is_in_order { &mut one } else { &mut other };
+        let answer = decode_response::<T>(answer, version).map_err(io::Error::other)?;
+        Ok((answer.1, is_in_order))
+    }
+
+    async fn say<T: Request>(&mut self, version: i16, id: i32, request: &T) -> io::Result<()> {
+        let frame = encode_request(version, id, Some(self.client), request);
         self.stream.write_all(&frame.map_err(io::Error::other)?).await?;
-        self.stream.flush().await?;
+        self.stream.flush().await
+    }
+
+    async fn hear(&mut self) -> io::Result<Bytes> {
         let length = usize::try_from(self.stream.read_i32().await?).map_err(io::Error::other)?;
-        let mut answer = vec![0; length.min(ANSWER_BYTES_MAX)];
-        self.stream.read_exact(&mut answer).await?;
-        let answer = decode_response::<T>(&mut Bytes::from(answer), version);
-        answer.map(|(_, response)| response).map_err(io::Error::other)
+        let mut frame = vec![0; length.min(ANSWER_BYTES_MAX)];
+        self.stream.read_exact(&mut frame).await?;
+        Ok(Bytes::from(frame))
     }
 }
+
+/// Correlation ids.
+const FIRST: i32 = 1;
+const SECOND: i32 = 2;
 
 /// More than anybody asks for here.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
