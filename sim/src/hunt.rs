@@ -123,6 +123,8 @@ impl Hunt<'_> {
         if !built.status.success() {
             return Ok(Err(String::from_utf8_lossy(&built.stderr).into_owned()));
         }
+        // Another hunt may still run the old one, which stays its own.
+        let _ = fs::remove_file(&self.program);
         fs::copy(self.home.join("build/sim/sim"), &self.program)?;
         fs::write(&note, print)?;
         Ok(Ok(()))
