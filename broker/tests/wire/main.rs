@@ -2,6 +2,7 @@
 
 mod cluster;
 mod controller;
+mod quorum;
 mod fetch_limits;
 mod running;
 
