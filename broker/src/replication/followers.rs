@@ -2,10 +2,10 @@
 
 use super::in_sync_replicas::{IsrChange, IsrState, Settled};
 use super::leader::{FetchRefusal, FollowerFetch, View};
-use super::{Partition, PartitionFetch};
+use super::{Partition, PartitionFetch, Waiter};
 use crate::environment::Runtime;
 use crate::metadata::MetadataImage;
-use crate::model::{BrokerEpoch, ErrorCode, NodeId, Offset};
+use crate::model::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Offset};
 
 /// The epoch of a broker that may be in sync.
 fn active_epoch(image: &MetadataImage, id: NodeId) -> Option<BrokerEpoch> {
@@ -29,6 +29,7 @@ impl<R: Runtime> Partition<R> {
             let leadership = state.leadership_mut()?;
             let offset = offset.min(view.log_end);
             let log_start = Offset::from_wire(fetch.log_start_offset);
+            let has_deleted = leadership.log_start_of(follower.id) < log_start;
             let counted = leadership.fetched(follower, offset, log_start, &view);
             counted.map_err(|refusal| match refusal {
                 // Whoever knows the epoch and fetches has newer metadata than we have.
@@ -44,13 +45,44 @@ impl<R: Runtime> Partition<R> {
             if let Some(to) = moved {
                 self.log().set_high_watermark(to);
             }
-            (moved.is_some(), change)
+            (moved.is_some() || has_deleted, change)
         };
         self.ask_for(change);
         if moved {
             self.wake();
         }
         Ok(())
+    }
+
+    /// Waits until every live replica has deleted what is below `offset`, which this leader has done in `epoch`: whoever leads
+    /// next does not bring it back.
+    ///
+    /// # Errors
+    ///
+    /// `NOT_LEADER_OR_FOLLOWER` when that epoch is over, `KAFKA_STORAGE_ERROR` when the disk failed.
+    pub async fn deleted_everywhere(
+        &self,
+        offset: Offset,
+        epoch: LeaderEpoch,
+    ) -> Result<(), ErrorCode> {
+        let waiter = Waiter::new();
+        loop {
+            self.register(&waiter);
+            let image = self.surroundings().image();
+            let is_alive = |id| image.cluster().broker(id).is_some_and(|broker| !broker.is_fenced);
+            let low_watermark = {
+                let state = self.lock();
+                let leadership = state.leadership()?;
+                if leadership.epoch() != epoch {
+                    return Err(ErrorCode::NotLeaderOrFollower);
+                }
+                leadership.low_watermark(self.log().log_start_offset(), is_alive)
+            };
+            if low_watermark >= offset {
+                return Ok(());
+            }
+            waiter.woken().await;
+        }
     }
 
     /// True when the high watermark found by a read is news to the follower.

@@ -290,6 +290,17 @@ impl Leadership {
         candidates.max_by_key(|(id, follower)| (follower.log_end, -id.0)).map(|(id, _)| *id)
     }
 
+    /// Where a follower's log begins, as far as it has said.
+    pub(super) fn log_start_of(&self, id: NodeId) -> Option<Offset> {
+        self.followers.get(&id).and_then(|follower| follower.log_start)
+    }
+
+    /// The lowest log start of the live replicas, with `own`: what is below is gone everywhere. Source: KIP-107.
+    pub(super) fn low_watermark(&self, own: Offset, is_alive: impl Fn(NodeId) -> bool) -> Offset {
+        let alive = self.followers.iter().filter(|(id, _)| is_alive(**id));
+        alive.fold(own, |lowest, (_, follower)| lowest.min(follower.log_start.unwrap_or_default()))
+    }
+
     /// True when the broker may be in sync, and the one that fetched is the one that is registered now.
     #[expect(clippy::unused_self, reason = "a question about this leadership's follower")]
     fn is_eligible(&self, id: NodeId, follower: &Follower, view: &View<'_>) -> bool {

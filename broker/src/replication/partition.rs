@@ -256,20 +256,23 @@ impl<R: Runtime> Partition<R> {
         self.waiters.register(waiter);
     }
 
-    /// Moves the log start up to `offset` (`None`: to the high watermark); says where it is now.
+    /// Moves the log start up to `offset` (`None`: to the high watermark); says where it is now, and in which epoch we lead.
     ///
     /// # Errors
     ///
     /// `OFFSET_OUT_OF_RANGE` outside of log start and high watermark; as [`leading_epoch`](Self::leading_epoch).
-    pub async fn delete_records(&self, offset: Option<Offset>) -> Result<Offset, ErrorCode> {
-        self.leading_epoch()?;
+    pub async fn delete_records(
+        &self,
+        offset: Option<Offset>,
+    ) -> Result<(Offset, LeaderEpoch), ErrorCode> {
+        let epoch = self.leading_epoch()?;
         let high_watermark = self.log.high_watermark();
         let offset = offset.unwrap_or(high_watermark);
         if offset > high_watermark || offset < self.log.log_start_offset() {
             return Err(ErrorCode::OffsetOutOfRange);
         }
         self.log.advance_log_start(offset).await.map_err(|error| error.code())?;
-        Ok(self.log.log_start_offset())
+        Ok((self.log.log_start_offset(), epoch))
     }
 
     /// Takes over what the cluster says now; gives back the role it took with that.

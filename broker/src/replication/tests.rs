@@ -5,6 +5,7 @@ mod manager;
 mod partition;
 mod read;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
@@ -21,11 +22,14 @@ use super::{
 use crate::environment::tokio::{TokioFile, TokioRuntime};
 use crate::log::fixture::{CLIENT, Directory, batch, open};
 use crate::log::{Appended, OpenOptions, Settings};
-use crate::metadata::{PartitionEpoch, PartitionRegistration};
+use crate::metadata::{
+    BrokerRegistration, MetadataDelta, MetadataImage, PartitionEpoch, PartitionRegistration,
+};
 use crate::model::{
     BrokerEpoch, DirectoryId, LeaderEpoch, NodeId, Offset, PartitionIndex, Timestamp, TopicId,
     TopicName, TopicPartition,
 };
+use crate::protocol::internal_records::metadata::RegisterBrokerRecord;
 
 /// The node these replicas are on.
 const OURS: NodeId = NodeId(1);
@@ -78,6 +82,29 @@ impl One {
 
     async fn append_bytes(&self, bytes: Bytes, acks: Acks) -> Result<Appended, AppendFailure> {
         self.partition.append_as_leader(bytes, CLIENT, acks, None, Timestamp(5)).await
+    }
+
+    /// Says that these brokers live, in their first registration.
+    fn brokers(&self, ids: &[i32]) {
+        let mut delta = MetadataDelta::new(&MetadataImage::default());
+        for id in ids {
+            let registration = BrokerRegistration {
+                id: NodeId(*id),
+                epoch: BrokerEpoch(1),
+                incarnation_id: Uuid::nil(),
+                endpoints: Vec::new(),
+                supported_features: BTreeMap::new(),
+                rack: None,
+                directories: Vec::new(),
+                cordoned_directories: None,
+                is_fenced: false,
+                in_controlled_shutdown: false,
+                is_migrating_zk_broker: false,
+            };
+            let record = RegisterBrokerRecord::from(&registration);
+            delta.replay(Offset::ZERO, &record.into()).unwrap();
+        }
+        self.partition.surroundings().set_image(delta.freeze().0);
     }
 
     /// A fetch of the follower `id`, which has everything below `offset`.

@@ -201,6 +201,30 @@ async fn an_epoch_that_the_client_believes_in_is_judged_before_leadership() {
 }
 
 #[tokio::test]
+async fn records_are_deleted_when_every_live_replica_has_deleted_them() {
+    let one = One::start(Settings::default(), registration(&[1, 2], &[1, 2], 0)).await;
+    one.brokers(&[1, 2]);
+    one.append(Acks::All).await.unwrap();
+    one.follow(2, 2).await;
+    let (start, epoch) = one.partition.delete_records(Some(at(2))).await.unwrap();
+    let mut everywhere = Box::pin(one.partition.deleted_everywhere(start, epoch));
+    assert!(everywhere.as_mut().now_or_never().is_none());
+    one.follow_with(2, &PartitionFetch { log_start_offset: 1, ..fetch(2) }).await;
+    assert!(everywhere.as_mut().now_or_never().is_none());
+    one.follow_with(2, &PartitionFetch { log_start_offset: 2, ..fetch(2) }).await;
+    assert_eq!(everywhere.await, Ok(()));
+    // One that is dead is not waited for, and nothing is promised over the end of the leadership.
+    one.append(Acks::All).await.unwrap();
+    one.follow(2, 4).await;
+    let (start, epoch) = one.partition.delete_records(Some(at(4))).await.unwrap();
+    one.brokers(&[1]);
+    assert_eq!(one.partition.deleted_everywhere(start, epoch).await, Ok(()));
+    one.partition.update(registration(&[1, 2], &[1, 2], 1)).await;
+    let over = one.partition.deleted_everywhere(start, epoch).await;
+    assert_eq!(over, Err(ErrorCode::NotLeaderOrFollower));
+}
+
+#[tokio::test]
 async fn records_are_deleted_up_to_the_high_watermark_and_not_beyond() {
     let one = One::start(strict(), registration(&[1], &[1], 0)).await;
     for _ in 0..3 {
@@ -209,7 +233,8 @@ async fn records_are_deleted_up_to_the_high_watermark_and_not_beyond() {
     one.partition.flush(at(6)).await.unwrap();
     one.append(Acks::All).await.unwrap();
     let delete = async |offset: Option<i64>| {
-        one.partition.delete_records(offset.map(at)).await.map(Offset::value)
+        let deleted = one.partition.delete_records(offset.map(at)).await;
+        deleted.map(|(start, _)| start.value())
     };
     assert_eq!(delete(Some(2)).await, Ok(2));
     assert_eq!(delete(Some(7)).await, Err(ErrorCode::OffsetOutOfRange));
