@@ -24,7 +24,6 @@ pub(super) const FAULT: Fault = Fault {
         "node.slow_publish",
         "produce.early_timeout",
         "produce.spurious_error",
-        "raft.forced_election",
         "server.slow_request",
     ],
 };
