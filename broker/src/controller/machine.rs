@@ -116,7 +116,7 @@ impl Machine {
             records.push(AbortTransactionRecord { reason }.into());
         }
         if self.committed.features().level(MetadataVersion::FEATURE) == 0 {
-            records.extend(bootstrap_transaction());
+            records.extend(bootstrap_transaction(&self.settings.bootstrap));
         }
         records
     }

@@ -62,7 +62,7 @@ pub use configurations::{
 };
 pub use deciding::{Deciding, Random, Refusal, Request, Soft};
 pub use directories::{AssignReplicas, AssignReplicasOutcome};
-pub use features::{KRAFT_VERSION, bootstrap_records, supported_features};
+pub use features::{KRAFT_VERSION, bootstrap_records, founding_records, supported_features};
 pub use heartbeats::ConnectionId;
 pub use leader_elections::{ElectLeaders, ElectLeadersOutcome, ElectionKind};
 pub use partitions::{
@@ -83,6 +83,7 @@ use std::sync::Arc;
 
 use crate::config::NodeConfig;
 use crate::model::ClusterId;
+use crate::protocol::internal_records::metadata::MetadataRecord;
 
 /// What a controller must know that is not in the log.
 #[derive(Clone, Debug)]
@@ -91,4 +92,7 @@ pub struct Settings {
     pub cluster_id: ClusterId,
     /// This node's configuration.
     pub config: Arc<NodeConfig>,
+    /// The records a cluster begins with when this node founds it: what somebody who formatted the directory asked for, or
+    /// [`bootstrap_records`].
+    pub bootstrap: Vec<MetadataRecord>,
 }

@@ -93,6 +93,7 @@ impl World {
         let settings = Settings {
             cluster_id: ClusterId::from("cluster"),
             config: Arc::new(NodeConfig::dev("data", &[]).expect("a node to try with")),
+            bootstrap: super::bootstrap_records(),
         };
         let mut world = Self {
             machine: Machine::new(settings),

@@ -162,6 +162,7 @@ impl<R: Runtime> Node<R> {
         let settings = controller::Settings {
             cluster_id: storage.cluster_id.clone(),
             config: Arc::clone(&config),
+            bootstrap: quorum::bootstrap(&runtime, &config).await?,
         };
         let controller = QuorumController::start(&runtime, settings, quorum.clone());
         let mut follower =

@@ -9,9 +9,11 @@ use tracing::{info, warn};
 use super::storage::Storage;
 use super::{Error, endpoints, storage};
 use crate::config::{HostPort, NodeConfig, StaticVoter};
+use crate::controller::{bootstrap_records, founding_records};
 use crate::environment::{Runtime, Stopper, timeout};
 use crate::model::Offset;
 use crate::protocol::ListenerRole;
+use crate::protocol::internal_records::metadata::MetadataRecord;
 use crate::raft;
 
 /// How long a node waits for the quorum before it says, again and again, that it does.
@@ -76,6 +78,31 @@ pub(super) async fn start<R: Runtime>(
         listener_name: listener_name.clone(),
     };
     Ok(raft::start(runtime.clone(), options, stop.stop()).await?)
+}
+
+/// What the cluster begins with if this node founds it: what Kafka's tool has written when it formatted the directory, as far
+/// as this program can do it, or else everything that it can do.
+pub(super) async fn bootstrap<R: Runtime>(
+    runtime: &R,
+    config: &NodeConfig,
+) -> Result<Vec<MetadataRecord>, Error> {
+    let asked = match raft::read_bootstrap(runtime.disk(), &config.metadata_log.directory).await {
+        Ok(Some(asked)) => asked,
+        Ok(None) => return Ok(bootstrap_records()),
+        // It is needed once in the life of a cluster, and this is hardly that time: no reason not to start.
+        Err(error) => {
+            warn!(%error, "bootstrap.checkpoint cannot be read; it would only count in a new cluster");
+            return Ok(bootstrap_records());
+        }
+    };
+    let records: Result<Vec<_>, _> =
+        asked.iter().map(|bytes| MetadataRecord::decode(bytes)).collect();
+    let records = records.map_err(|error| Error::Metadata(error.to_string()))?;
+    founding_records(records).ok_or_else(|| {
+        let message =
+            "bootstrap.checkpoint asks for a metadata.version that this program does not have";
+        Error::Unsupported(message.to_owned())
+    })
 }
 
 /// `controller.quorum.voters`. A node that is alone in there is formatted as the first voter of a quorum that others may

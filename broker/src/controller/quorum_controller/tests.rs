@@ -81,6 +81,7 @@ async fn controller() -> (Handle, Log) {
     let settings = Settings {
         cluster_id: ClusterId::from("c"),
         config: Arc::new(NodeConfig::dev("data", &[]).unwrap()),
+        bootstrap: crate::controller::bootstrap_records(),
     };
     let handle = QuorumController::start(&TokioRuntime::new(), settings, log.clone());
     handle.leader(LeaderEpoch::new(1)).await;

@@ -74,6 +74,7 @@ impl World {
         let settings = controller::Settings {
             cluster_id: ClusterId::from("c"),
             config: Arc::new(NodeConfig::dev("data", &[]).unwrap()),
+            bootstrap: controller::bootstrap_records(),
         };
         let controller = QuorumController::start(&runtime, settings, log.clone());
         controller.leader(LeaderEpoch::new(1)).await;
