@@ -1,4 +1,4 @@
-//! What nodes of the metadata quorum ask one another, answered by a lone voter.
+//! What nodes of the metadata quorum ask one another, answered by a lone voter: as the KIPs say, not measured.
 
 use kafka_protocol::messages::fetch_snapshot_request::{PartitionSnapshot, TopicSnapshot};
 use kafka_protocol::messages::{
