@@ -76,23 +76,27 @@ impl Producer {
     async fn speak(&mut self, runtime: &SimRuntime, shared: &Shared) -> io::Result<bool> {
         let Shared { habits, history, .. } = shared;
         let mut line = Line::open(runtime, &habits.broker, "zombie").await?;
-        let record = history.sending(self.newer, fenced());
-        let batch = batch(runtime, self.id, 1, self.sequence, record)?;
-        let (code, offset) = ask(shared, &mut line, batch.clone()).await?;
-        if code != ErrorCode::None.code() {
-            return Ok(false);
-        }
-        let delivered = Delivered {
-            partition: fenced(),
-            offset: Offset::from_wire(offset),
-            append_time: None,
-            at: runtime.now(),
-        };
-        history.sent(runtime.machine(), record, &Ok(delivered));
-        self.sequence += 1;
-        self.known.push_back((batch, offset));
-        if self.known.len() > KNOWN_BATCHES {
-            self.known.pop_front();
+        // After a start a snapshot tells of the last batch only, as Kafka's does: what counts is what this connection wrote.
+        self.known.clear();
+        for _ in 0..3 {
+            let record = history.sending(self.newer, fenced());
+            let batch = batch(runtime, self.id, 1, self.sequence, record)?;
+            let (code, offset) = ask(shared, &mut line, batch.clone()).await?;
+            if code != ErrorCode::None.code() {
+                return Ok(false);
+            }
+            let delivered = Delivered {
+                partition: fenced(),
+                offset: Offset::from_wire(offset),
+                append_time: None,
+                at: runtime.now(),
+            };
+            history.sent(runtime.machine(), record, &Ok(delivered));
+            self.sequence += 1;
+            self.known.push_back((batch, offset));
+            if self.known.len() > KNOWN_BATCHES {
+                self.known.pop_front();
+            }
         }
         self.send_again(runtime, shared, &mut line).await?;
         let gap = self.sequence + 3;
@@ -102,7 +106,7 @@ impl Producer {
         Ok(true)
     }
 
-    /// Kafka knows the last five batches of a producer, after a start too.
+    /// Kafka knows the last five batches of a producer.
     async fn send_again(
         &self,
         runtime: &SimRuntime,
