@@ -7,13 +7,15 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clap::Args;
+use history::checkers::Found;
+use history::{Awaited, Event, Facts, Fate, Verdict};
 use ottla::client::{Admin, NewTopic};
 use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::broker::{Broker, Home};
-use crate::checks::{Fate, Sent, Violation, judge_commits, judge_records};
+use crate::judge::{judged, tell};
 use crate::random::Random;
 use crate::workload::{Shared, TOPIC, ask_commits, client, commit, produce, read_all};
 use crate::{Failure, say};
@@ -45,6 +47,9 @@ pub(crate) struct Kill9Arguments {
     /// At the end, stop the broker and have `ottla log dump` read its whole directory
     #[arg(long)]
     tool_check: bool,
+    /// Write what clients did and were told into this file, for `jepsen judge`
+    #[arg(long, value_name = "FILE")]
+    history: Option<PathBuf>,
     /// Keep the directory also when all is well
     #[arg(long)]
     keep: bool,
@@ -69,58 +74,69 @@ const SETTINGS: &[&str] = &[
 pub(crate) async fn run(arguments: Kill9Arguments) -> Result<bool, Failure> {
     let home = Home::new(arguments.binary.clone(), arguments.port, "kill9", SETTINGS)?;
     say!("seed {}; everything is in {}", arguments.seed, home.directory().display());
-    let mut broker = home.start()?;
-    home.until_serving(&mut broker).await?;
-    let admin = Admin::new(client(&home.endpoint()));
-    let created = admin.create_topics(&[NewTopic::new(TOPIC, arguments.partitions)]).await;
-    created
-        .and_then(|outcomes| outcomes.into_iter().try_for_each(|(_, outcome)| outcome))
-        .map_err(|error| Failure(format!("creating the topic: {error}")))?;
-
     let shared = Arc::new(Shared::default());
-    let mut producers = JoinSet::new();
-    for number in 0..arguments.producers {
-        let shared = Arc::clone(&shared);
-        let work = produce(number, home.endpoint(), shared, arguments.seed);
-        producers.spawn(async move { (number, work.await) });
-    }
-    let committer =
-        tokio::spawn(commit(home.endpoint(), arguments.partitions, Arc::clone(&shared)));
-
     let mut lives = Lives::default();
-    let mut broker = rounds(&arguments, &home, broker, &shared, &mut lives).await?;
-
-    shared.finish();
-    let mut sent: Vec<(u32, Vec<Sent>)> = producers.join_all().await;
-    sent.sort_by_key(|(number, _)| *number);
-    let sent: Vec<Vec<Sent>> = sent.into_iter().map(|(_, sent)| sent).collect();
-    committer.await.map_err(|error| Failure(error.to_string()))?;
-    ask_commits(&home.endpoint(), arguments.partitions, &shared).await?;
-    // What is read at the end has gone through a recovery.
-    (broker, _) = restart(&home, broker).await?;
-    ask_commits(&home.endpoint(), arguments.partitions, &shared).await?;
-    let seen = read_all(&home.endpoint(), arguments.partitions).await?;
-    let records_read: usize = seen.values().map(Vec::len).sum();
-    broker.kill().await?;
-
-    let mut violations = judge_records(&sent, &seen);
-    violations.extend(judge_commits(&shared.commits()));
-    let mut complaints: Vec<String> = violations.iter().map(Violation::to_string).collect();
-    complaints.extend(home.panics()?);
-    if arguments.tool_check {
-        complaints.extend(tool_check(&home).await?);
+    let lived = Box::pin(live(&arguments, &home, &shared, &mut lives)).await;
+    for panic in home.panics()? {
+        shared.noticed(Verdict::BrokerFailed, panic);
     }
-    summarize(&mut lives, &sent, records_read, &shared, &violations);
-    for complaint in complaints.iter().take(COMPLAINTS_SHOWN) {
+    let events = std::mem::take(&mut *shared.history());
+    if let Some(path) = &arguments.history {
+        history::write(path, &events)?;
+    }
+    let (facts, anomalies) = judged(&events);
+    summarize(&mut lives, &facts, &shared, &anomalies);
+    lived?;
+    let complaint = if arguments.tool_check { tool_check(&home).await? } else { None };
+    if let Some(complaint) = &complaint {
         say!("  {complaint}");
     }
-    let is_well = complaints.is_empty();
+    let is_well = anomalies.is_empty() && complaint.is_none();
     if is_well && !arguments.keep {
         home.remove()?;
     }
     say!("{}", if is_well { "all is well" } else { "VIOLATED; the directory is kept" });
     Ok(is_well)
 }
+
+/// Everything that happens to the broker, up to the last reading.
+async fn live(
+    arguments: &Kill9Arguments,
+    home: &Home,
+    shared: &Arc<Shared>,
+    lives: &mut Lives,
+) -> Result<(), Failure> {
+    let (mut broker, _) = start(home, shared).await?;
+    let admin = Admin::new(client(&home.endpoint()));
+    let created = admin.create_topics(&[NewTopic::new(TOPIC, arguments.partitions)]).await;
+    created
+        .and_then(|outcomes| outcomes.into_iter().try_for_each(|(_, outcome)| outcome))
+        .map_err(|error| Failure(format!("creating the topic: {error}")))?;
+
+    let mut producers = JoinSet::new();
+    for number in 0..arguments.producers {
+        producers.spawn(produce(number, home.endpoint(), Arc::clone(shared), arguments.seed));
+    }
+    let committer = tokio::spawn(commit(home.endpoint(), arguments.partitions, Arc::clone(shared)));
+    broker = rounds(arguments, home, broker, shared, lives).await?;
+
+    shared.finish();
+    let ended = tokio::time::timeout(DRAIN_MAX, producers.join_all()).await;
+    let late = |_| Failure("a producer does not get rid of its records".to_owned());
+    shared.awaited(Awaited::Producer, ended.map(drop).map_err(late))?;
+    committer.await.map_err(|error| Failure(error.to_string()))?;
+    ask_commits(&home.endpoint(), arguments.partitions, shared, false).await?;
+    // What is read at the end has gone through a recovery.
+    kill(broker, shared).await?;
+    (broker, _) = start(home, shared).await?;
+    ask_commits(&home.endpoint(), arguments.partitions, shared, true).await?;
+    let read = read_all(&home.endpoint(), arguments.partitions, shared).await;
+    shared.awaited(Awaited::Service, read)?;
+    kill(broker, shared).await
+}
+
+/// The delivery timeout of producers, and a little.
+const DRAIN_MAX: Duration = Duration::from_secs(660);
 
 const COMPLAINTS_SHOWN: usize = 20;
 
@@ -134,20 +150,20 @@ async fn rounds(
     let mut random = Random::new(arguments.seed, 0);
     for round in 1..=arguments.rounds {
         sleep(Duration::from_millis(random.below(arguments.life_ms + 1))).await;
-        broker.kill().await?;
+        kill(broker, shared).await?;
         lives.killed_while_serving += 1;
         while random.chance(25) {
             let typical = lives.starts.last().copied().unwrap_or(Duration::from_millis(100));
             let micros = u64::try_from(typical.as_micros()).unwrap_or(u64::MAX);
             let starting = home.start()?;
             sleep(Duration::from_micros(random.below(micros))).await;
-            starting.kill().await?;
+            kill(starting, shared).await?;
             lives.killed_while_starting += 1;
         }
-        broker = home.start()?;
-        let took = home.until_serving(&mut broker).await?;
+        let took;
+        (broker, took) = start(home, shared).await?;
         lives.starts.push(took);
-        ask_commits(&home.endpoint(), arguments.partitions, shared).await?;
+        ask_commits(&home.endpoint(), arguments.partitions, shared, false).await?;
         if round % 10 == 0 {
             let acknowledged = shared.acknowledged.load(Ordering::SeqCst);
             say!("round {round}: {acknowledged} records acknowledged, last start {took:?}");
@@ -156,11 +172,21 @@ async fn rounds(
     Ok(broker)
 }
 
-async fn restart(home: &Home, broker: Broker) -> Result<(Broker, Duration), Failure> {
-    broker.kill().await?;
+/// Starts a broker and waits until it serves; says how long that took.
+async fn start(home: &Home, shared: &Shared) -> Result<(Broker, Duration), Failure> {
     let mut broker = home.start()?;
-    let took = home.until_serving(&mut broker).await?;
+    let served = home.until_serving(&mut broker).await;
+    let took = shared.awaited(Awaited::Service, served)?;
     Ok((broker, took))
+}
+
+/// Kills a broker, which must have lived until now.
+async fn kill(broker: Broker, shared: &Shared) -> Result<(), Failure> {
+    let killed = broker.kill().await;
+    if let Err(Failure(why)) = &killed {
+        shared.note(Event::BrokerEnded { why: why.clone() });
+    }
+    killed
 }
 
 /// What `ottla log dump` does not understand of the directory.
@@ -176,34 +202,26 @@ async fn tool_check(home: &Home) -> Result<Option<String>, Failure> {
     Ok((!output.status.success()).then(|| format!("log dump: {text}")))
 }
 
-fn summarize(
-    lives: &mut Lives,
-    sent: &[Vec<Sent>],
-    records_read: usize,
-    shared: &Shared,
-    violations: &[Violation],
-) {
-    let count = |is_wanted: fn(&Fate) -> bool| {
-        sent.iter().flatten().filter(|sent| is_wanted(&sent.fate)).count()
-    };
-    let violated = |is_wanted: fn(&Violation) -> bool| {
-        violations.iter().filter(|violation| is_wanted(violation)).count()
+fn summarize(lives: &mut Lives, facts: &Facts, shared: &Shared, anomalies: &[Found]) {
+    let count = |is_wanted: fn(&Fate<Option<i64>>) -> bool| {
+        facts.sends.values().filter(|sent| is_wanted(&sent.fate)).count()
     };
     lives.starts.sort_unstable();
     let middle = lives.starts.get(lives.starts.len() / 2).copied().unwrap_or_default();
     let longest = lives.starts.last().copied().unwrap_or_default();
+    let read: usize = facts.read.records.values().map(Vec::len).sum();
+    let commits = facts.commit_count / facts.commits.len().max(1);
     say!("killed while serving    {}", lives.killed_while_serving);
     say!("killed while starting   {}", lives.killed_while_starting);
     say!("restart p50 / max       {} ms / {} ms", middle.as_millis(), longest.as_millis());
-    say!("records acknowledged    {}", count(|fate| matches!(fate, Fate::Acknowledged(_))));
+    say!("records acknowledged    {}", facts.acknowledged_count());
     say!("  without an offset     {}", count(|fate| *fate == Fate::Acknowledged(None)));
-    say!("records refused         {}", count(|fate| *fate == Fate::Refused));
+    say!("records refused         {}", count(|fate| *fate == Fate::Failed));
     say!("records in doubt        {}", count(|fate| *fate == Fate::Unknown));
-    say!("records read back       {records_read}");
-    say!("lost                    {}", violated(|v| matches!(v, Violation::Lost { .. })));
-    say!("duplicates              {}", violated(|v| matches!(v, Violation::Duplicate { .. })));
-    say!("offset commits          {}", shared.committed.load(Ordering::SeqCst));
-    say!("violations in all       {}", violations.len());
+    say!("records read back       {read}");
+    say!("offset commits          {commits}");
+    say!("anomalies               {}", anomalies.len());
+    tell(anomalies);
     for (failure, count) in shared.failures().iter().take(COMPLAINTS_SHOWN) {
         say!("  {count} times: {failure}");
     }

@@ -1,12 +1,13 @@
 //! Real processes, real faults: starts `ottla`, does to it what the world does, and judges what it says afterwards.
 //!
 //! - `jepsen kill9`: SIGKILL at any moment, also during recovery; nothing acknowledged is lost, doubled or moved;
-//! - `jepsen hostile`: frames of every kind of nonsense; the broker neither dies, nor grows, nor stops serving.
+//! - `jepsen hostile`: frames of every kind of nonsense; the broker neither dies, nor grows, nor stops serving;
+//! - `jepsen judge`: a history that `kill9` or the simulator has written, judged again.
 //!
 //! Source of the method: Jepsen (histories recorded by clients, judged after the fact).
 
 mod random;
-mod checks;
+mod judge;
 mod broker;
 mod workload;
 mod kill9;
@@ -31,6 +32,8 @@ enum Test {
     Kill9(kill9::Kill9Arguments),
     /// Send the broker every kind of nonsense
     Hostile(hostile::HostileArguments),
+    /// Judge a history that was written before
+    Judge(judge::JudgeArguments),
 }
 
 /// Why a test could not be brought to its end.
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         .and_then(|tokio| match arguments.test {
             Test::Kill9(arguments) => tokio.block_on(Box::pin(kill9::run(arguments))),
             Test::Hostile(arguments) => tokio.block_on(Box::pin(hostile::run(arguments))),
+            Test::Judge(arguments) => judge::run(&arguments),
         });
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

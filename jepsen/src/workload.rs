@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use history::{Awaited, Event, RecordId, Verdict};
 use ottla::client::{
     Admin, Client, Consumer, ConsumerSettings, Endpoint, IsolationLevel, Message, OffsetSpec,
     Producer, ProducerSettings, Receipt, Settings, Start,
@@ -15,7 +16,6 @@ use ottla::model::{GroupId, Offset, TopicPartition};
 use ottla::record::Compression;
 
 use crate::Failure;
-use crate::checks::{CommitEvent, Fate, Seen, Sent, Tag};
 use crate::random::Random;
 
 /// Where records go.
@@ -27,13 +27,26 @@ const KEYS: u64 = 64;
 /// Records of one producer without an answer.
 const WINDOW: usize = 2000;
 
+/// Which record: the producer that wrote it, and its number among that producer's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tag {
+    pub(crate) producer: u32,
+    pub(crate) sequence: u32,
+}
+
+impl Tag {
+    /// Its number in the history.
+    fn id(self) -> RecordId {
+        RecordId(u64::from(self.producer) << 32 | u64::from(self.sequence))
+    }
+}
+
 /// What all clients share.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     is_over: AtomicBool,
     pub(crate) acknowledged: AtomicU64,
-    pub(crate) committed: AtomicU64,
-    commits: Mutex<Vec<CommitEvent>>,
+    history: Mutex<Vec<Event>>,
     failures: Mutex<BTreeMap<String, u64>>,
 }
 
@@ -47,9 +60,30 @@ impl Shared {
         self.is_over.load(Ordering::SeqCst)
     }
 
-    /// What happened to the group's offsets.
-    pub(crate) fn commits(&self) -> MutexGuard<'_, Vec<CommitEvent>> {
-        self.commits.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Writes into the history.
+    pub(crate) fn note(&self, event: Event) {
+        self.history().push(event);
+    }
+
+    /// All that was done and told so far.
+    pub(crate) fn history(&self) -> MutexGuard<'_, Vec<Event>> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something had to happen in time; `outcome` says whether it did.
+    pub(crate) fn awaited<T>(
+        &self,
+        what: Awaited,
+        outcome: Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let seen = outcome.as_ref().err().map_or_else(String::new, |Failure(why)| why.clone());
+        self.note(Event::Await { what, is_done: outcome.is_ok(), seen });
+        outcome
+    }
+
+    /// Somebody saw at once what must never happen.
+    pub(crate) fn noticed(&self, verdict: Verdict, what: String) {
+        self.note(Event::Noticed { verdict, partition: None, what });
     }
 
     /// What clients complained about, and how often.
@@ -100,13 +134,8 @@ pub(crate) fn tag_of(key: Option<&Bytes>, value: Option<&Bytes>) -> Option<Tag> 
     (value_of(tag) == *value && key.is_some_and(|key| key_of(tag) == *key)).then_some(tag)
 }
 
-/// An idempotent producer that writes until it is over, and tells what it was told.
-pub(crate) async fn produce(
-    number: u32,
-    endpoint: Endpoint,
-    shared: Arc<Shared>,
-    seed: u64,
-) -> Vec<Sent> {
+/// An idempotent producer that writes until it is over.
+pub(crate) async fn produce(number: u32, endpoint: Endpoint, shared: Arc<Shared>, seed: u64) {
     let mut random = Random::new(seed, 1000 + u64::from(number));
     let codecs = [Compression::None, Compression::Lz4, Compression::Zstd, Compression::Snappy];
     let settings = ProducerSettings {
@@ -118,47 +147,48 @@ pub(crate) async fn produce(
         ..ProducerSettings::default()
     };
     let producer = Producer::new(client(&endpoint), settings);
-    let mut sent: Vec<Sent> = Vec::new();
-    let mut waiting: VecDeque<(usize, Receipt)> = VecDeque::new();
+    let mut waiting: VecDeque<(Tag, Receipt)> = VecDeque::new();
+    let mut sequence = 0;
     while !shared.is_over() {
         for _ in 0..random.below(30) {
-            let sequence = u32::try_from(sent.len()).unwrap_or(u32::MAX);
             let tag = Tag { producer: number, sequence };
+            sequence = sequence.saturating_add(1);
             let message = Message::new(TOPIC, Some(key_of(tag)), Some(value_of(tag)));
             match producer.send(message).await {
                 Ok(receipt) => {
-                    let partition = receipt.partition().partition.0;
-                    waiting.push_back((sent.len(), receipt));
-                    sent.push(Sent { partition, fate: Fate::Unknown });
+                    let (producer, partition) = (u64::from(number), receipt.partition().clone());
+                    shared.note(Event::Send { record: tag.id(), producer, partition });
+                    waiting.push_back((tag, receipt));
                 }
-                Err(error) => {
-                    shared.failed("send", &error);
-                    sent.push(Sent { partition: -1, fate: Fate::Refused });
-                }
+                // It was never handed to a connection.
+                Err(error) => shared.failed("send", &error),
             }
         }
         tokio::time::sleep(Duration::from_millis(random.below(20))).await;
         while waiting.len() > WINDOW
-            && let Some((index, receipt)) = waiting.pop_front()
+            && let Some((tag, receipt)) = waiting.pop_front()
         {
-            sent[index].fate = settle(&receipt, &shared).await;
+            settle(tag, &receipt, &shared).await;
         }
     }
-    for (index, receipt) in waiting {
-        sent[index].fate = settle(&receipt, &shared).await;
+    for (tag, receipt) in waiting {
+        settle(tag, &receipt, &shared).await;
     }
-    sent
 }
 
-async fn settle(receipt: &Receipt, shared: &Shared) -> Fate {
+async fn settle(tag: Tag, receipt: &Receipt, shared: &Shared) {
+    let record = tag.id();
     match receipt.wait().await {
         Ok(delivered) => {
             shared.acknowledged.fetch_add(1, Ordering::SeqCst);
-            Fate::Acknowledged(delivered.offset.map(Offset::value))
+            let offset = delivered.offset.map(Offset::value);
+            shared.note(Event::Acknowledged { record, offset });
         }
         Err(error) => {
             shared.failed("record", &error);
-            if error.is_outcome_unknown() { Fate::Unknown } else { Fate::Refused }
+            if !error.is_outcome_unknown() {
+                shared.note(Event::Refused { record });
+            }
         }
     }
 }
@@ -167,17 +197,21 @@ async fn settle(receipt: &Receipt, shared: &Shared) -> Fate {
 pub(crate) async fn commit(endpoint: Endpoint, partitions: i32, shared: Arc<Shared>) {
     let admin = Admin::new(client(&endpoint));
     let group = GroupId::new(GROUP);
-    for number in 1_i64.. {
+    let all: Vec<_> = (0..partitions).map(|index| TopicPartition::new(TOPIC, index)).collect();
+    for offset in 1_i64.. {
         if shared.is_over() {
             return;
         }
-        let offset = Offset::new(number);
-        let offsets = (0..partitions).map(|index| (TopicPartition::new(TOPIC, index), offset));
-        shared.commits().push(CommitEvent::Attempted(number));
+        let group_name = || GROUP.to_owned();
+        for partition in all.iter().cloned() {
+            shared.note(Event::Commit { group: group_name(), partition, offset });
+        }
+        let offsets = all.iter().map(|partition| (partition.clone(), Offset::new(offset)));
         match admin.set_group_offsets(&group, &offsets.collect()).await {
             Ok(()) => {
-                shared.commits().push(CommitEvent::Acknowledged(number));
-                shared.committed.fetch_add(1, Ordering::SeqCst);
+                for partition in all.iter().cloned() {
+                    shared.note(Event::Committed { group: group_name(), partition, offset });
+                }
             }
             Err(error) => shared.failed("commit", &error),
         }
@@ -185,29 +219,36 @@ pub(crate) async fn commit(endpoint: Endpoint, partitions: i32, shared: Arc<Shar
     }
 }
 
-/// Asks where the group stands; the judge compares.
+/// Asks where the group stands; the judge compares. `is_last` when all is over.
 pub(crate) async fn ask_commits(
     endpoint: &Endpoint,
     partitions: i32,
     shared: &Shared,
+    is_last: bool,
 ) -> Result<(), Failure> {
     let admin = Admin::new(client(endpoint));
-    shared.commits().push(CommitEvent::Asked);
+    let group = || GROUP.to_owned();
+    shared.note(Event::Ask { group: group() });
     let answer = admin.group_offsets(&GroupId::new(GROUP)).await;
-    let answer = answer.map_err(|error| Failure(format!("offsets of the group: {error}")))?;
-    for partition in 0..partitions {
-        let found = answer.get(&TopicPartition::new(TOPIC, partition));
-        let offset = found.map(|found| found.offset.value());
-        shared.commits().push(CommitEvent::Answered { partition, offset });
+    let answer = answer.map_err(|error| Failure(format!("offsets of the group: {error}")));
+    let answer = shared.awaited(Awaited::Service, answer)?;
+    for partition in (0..partitions).map(|index| TopicPartition::new(TOPIC, index)) {
+        let offset = answer.get(&partition).map(|found| found.offset.value());
+        if let Some(offset) = offset.filter(|_| is_last) {
+            let (group, partition) = (group(), partition.clone());
+            shared.note(Event::ReadCommit { group, partition, offset });
+        }
+        shared.note(Event::Found { group: group(), partition, offset });
     }
     Ok(())
 }
 
-/// Reads every partition from offset 0 to its end.
+/// Reads every partition from offset 0 to its end, and writes it down.
 pub(crate) async fn read_all(
     endpoint: &Endpoint,
     partitions: i32,
-) -> Result<BTreeMap<i32, Vec<Seen>>, Failure> {
+    shared: &Shared,
+) -> Result<(), Failure> {
     let client = client(endpoint);
     let wanted: Vec<_> = (0..partitions)
         .map(|index| (TopicPartition::new(TOPIC, index), OffsetSpec::Latest))
@@ -218,11 +259,12 @@ pub(crate) async fn read_all(
     {
         let failed = |error| Failure(format!("the end of {partition}: {error}"));
         let end = answer.map_err(failed)?.offset.map_or(0, Offset::value);
-        ends.insert(partition.partition.0, end);
+        ends.insert(partition, end);
     }
     let mut consumer = Consumer::new(client, ConsumerSettings::default());
+    let mut seen: BTreeMap<TopicPartition, Vec<(i64, Option<RecordId>)>> =
+        wanted.iter().map(|(partition, _)| (partition.clone(), vec![])).collect();
     consumer.assign(wanted.into_iter().map(|(partition, _)| (partition, Start::At(Offset::ZERO))));
-    let mut seen: BTreeMap<i32, Vec<Seen>> = (0..partitions).map(|index| (index, vec![])).collect();
     ends.retain(|_, end| *end > 0);
     while !ends.is_empty() {
         let fetched = consumer.poll(Duration::from_secs(20)).await;
@@ -232,17 +274,20 @@ pub(crate) async fn read_all(
                 "reading back: nothing came for 20 s, still to read: {ends:?}"
             )));
         };
-        let partition = fetched.partition.partition.0;
-        let records = fetched.records.into_iter().map(|record| Seen {
-            offset: record.offset.value(),
-            tag: tag_of(record.key.as_ref(), record.value.as_ref()),
+        let records = fetched.records.into_iter().map(|record| {
+            let tag = tag_of(record.key.as_ref(), record.value.as_ref());
+            (record.offset.value(), tag.map(Tag::id))
         });
-        seen.entry(partition).or_default().extend(records);
-        if ends.get(&partition).is_some_and(|end| fetched.next.value() >= *end) {
-            ends.remove(&partition);
+        seen.entry(fetched.partition.clone()).or_default().extend(records);
+        if ends.get(&fetched.partition).is_some_and(|end| fetched.next.value() >= *end) {
+            ends.remove(&fetched.partition);
         }
     }
-    Ok(seen)
+    for (partition, records) in seen {
+        shared.note(Event::Read { partition, start: 0, records });
+    }
+    shared.note(Event::End);
+    Ok(())
 }
 
 #[cfg(test)]

@@ -14,8 +14,7 @@
 //! On top of that stands what is tried in such worlds:
 //!
 //! - [`broker`]: a machine that runs a whole node
-//! - [`workload`]: clients, which write into a [`history`] what they did and were told
-//! - [`checkers`]: what must be true of a history
+//! - [`workload`]: clients, which write into a [`mod@history`] what they did and were told; the crate `history` judges it
 //! - [`nemesis`]: what goes wrong
 //! - [`scenario`]: whole stories
 //! - [`planted`]: bugs that a broker is given to see whether they are found
@@ -46,7 +45,6 @@ pub mod history;
 pub mod planted;
 pub mod weave;
 pub mod workload;
-pub mod checkers;
 pub mod nemesis;
 pub mod scenario;
 pub mod report;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use sim::events::Recorded;
-use sim::scenario::Summary;
+use sim::scenario::{Summary, Told};
 use sim::timeline::SimTime;
 use sim::{Outcome, Report, Settings, scenario};
 use tracing_subscriber::EnvFilter;
@@ -58,6 +58,9 @@ struct Arguments {
     shrink: Option<u64>,
     #[command(flatten)]
     leaving: options::Leaving,
+    /// Writes what clients did and were told into this file, for `jepsen judge`.
+    #[arg(long, value_name = "FILE", requires = "seed")]
+    history: Option<PathBuf>,
     /// Writes every event into this file.
     #[arg(long, value_name = "FILE", requires = "seed")]
     trace: Option<PathBuf>,
@@ -125,13 +128,23 @@ fn one(arguments: &Arguments, seed: u64) -> ExitCode {
         }
         Scenario::PowerCut => {
             let plan = arguments.leaving.plan();
-            tell(arguments, seed, scenario::power_cut(&settings, &plan))
+            tell_history(arguments, seed, scenario::power_cut(&settings, &plan))
         }
         Scenario::Quorum => {
             let plan = arguments.leaving.plan();
             tell(arguments, seed, scenario::quorum(&settings, &plan))
         }
     }
+}
+
+/// Writes the history where it is wanted, and tells the rest.
+fn tell_history(arguments: &Arguments, seed: u64, mut outcome: Outcome<Told>) -> ExitCode {
+    if let (Some(path), Ok(told)) = (&arguments.history, &outcome.result)
+        && let Err(error) = history::write(path, &told.history)
+    {
+        outcome.result = Err(format!("{} could not be written: {error}", path.display()));
+    }
+    tell(arguments, seed, outcome.map(|told| told.result))
 }
 
 #[expect(clippy::print_stdout, reason = "the report of a run is what this program is for")]

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use history::checkers::{CHECKERS, ROT};
 use serde::{Deserialize, Serialize};
 
-use crate::checkers::{CHECKERS, ROT};
 use crate::scenario::Summary;
 use crate::world::Outcome;
 

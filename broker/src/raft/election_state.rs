@@ -107,6 +107,7 @@ impl ElectionState {
             Err(error) => return Err(error),
         };
         Self::from_json(&file.read_all(FILE_BYTES_MAX).await?)
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
     }
 
     /// Writes `quorum-state` in `directory`; durable, and whole or not at all, when this returns.

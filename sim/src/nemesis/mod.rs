@@ -236,7 +236,7 @@ impl Scene {
     ///
     /// # Errors
     ///
-    /// When it has ended without a reason.
+    /// What it said when it has ended without a reason.
     pub async fn wait(&self, duration: Duration) -> Result<(), String> {
         let end = self.world.now() + duration;
         while self.world.now() < end {
@@ -266,7 +266,7 @@ impl Scene {
             self.count("broker ended because of its disk");
             return Ok(());
         }
-        Err(format!("broker-failed: {failure}"))
+        Err(failure)
     }
 }
 

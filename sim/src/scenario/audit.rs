@@ -6,56 +6,67 @@ use std::time::Duration;
 
 use ottla::client::{
     Acks, Admin, Consumer, ConsumerSettings, IsolationLevel, Message, OffsetSpec, Producer,
-    ProducerSettings, Start, Topic,
+    ProducerSettings, Start,
 };
 use ottla::environment::{Runtime as _, timeout};
 use ottla::model::{GroupId, Offset, TopicPartition};
 
-use crate::checkers::FinalRead;
-use crate::history::{History, RecordId, record_of, show, value_of};
+use crate::history::{Awaited, Event, History, RecordId, Verdict, record_of, show, value_of};
 use crate::runtime::SimRuntime;
 use crate::workload::{Habits, MEMBERS, TOPIC};
 
-/// Gives what it has read, or why it could not within [`BOUND`].
+/// Writes down all that there is, or gives what could not be done within [`BOUND`].
 pub(super) async fn audit(
     runtime: SimRuntime,
     habits: Arc<Habits>,
     history: History,
     member_count: u64,
     rotten: BTreeSet<TopicPartition>,
-) -> Result<FinalRead, String> {
+) -> Result<(), Event> {
     write_once_more(&runtime, &habits, &history).await?;
-    let mut read = FinalRead::default();
     let used: BTreeSet<_> = history.partitions().into_iter().chain(habits.partitions()).collect();
     for partition in used {
         let is_rotten = rotten.contains(&partition);
         let reading = read_all(&runtime, &habits, partition.clone(), is_rotten);
-        let late = |_| format!("unseen: {} cannot be read to its end", show(&partition));
+        let late = |_| unseen(&partition, "it cannot be read to its end");
         let (start, records) = timeout(&runtime, BOUND, reading).await.map_err(late)??;
-        read.starts.insert(partition.clone(), start);
-        read.records.insert(partition.clone(), records);
+        history.note(Event::Read { partition, start, records });
     }
-    until_group_is_stable(&runtime, &habits, member_count).await?;
+    until_group_is_stable(&runtime, &habits, &history, member_count).await?;
     let admin = Admin::new(habits.client(runtime.clone()));
     for group in history.groups() {
         let found = admin.group_offsets(&GroupId::from(group.as_str())).await;
-        let found = found.map_err(|error| format!("stuck: offsets of {group}: {error}"))?;
+        let found = found.map_err(|error| stuck(format!("offsets of {group}: {error}")))?;
         for (partition, offset) in found {
-            read.commits.insert((group.clone(), partition), offset.offset.value());
+            let (group, offset) = (group.clone(), offset.offset.value());
+            history.note(Event::ReadCommit { group, partition, offset });
         }
     }
-    let cluster = admin.list_topics().await.map_err(|error| format!("stuck: topics: {error}"))?;
-    let count = |topic: &Topic| i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
-    read.topics =
-        cluster.topics.iter().map(|(name, topic)| (name.to_string(), count(topic))).collect();
-    Ok(read)
+    let cluster = admin.list_topics().await;
+    let cluster = cluster.map_err(|error| stuck(format!("topics: {error}")))?;
+    for (name, topic) in &cluster.topics {
+        let partitions = i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
+        history.note(Event::ReadTopic { topic: name.to_string(), partitions });
+    }
+    history.note(Event::End);
+    Ok(())
+}
+
+/// The cluster does not do what it must.
+pub(super) fn stuck(seen: String) -> Event {
+    Event::Await { what: Awaited::Service, is_done: false, seen }
+}
+
+fn unseen(partition: &TopicPartition, what: &str) -> Event {
+    let (verdict, what) = (Verdict::Unseen, format!("{}: {what}", show(partition)));
+    Event::Noticed { verdict, partition: Some(partition.clone()), what }
 }
 
 async fn write_once_more(
     runtime: &SimRuntime,
     habits: &Habits,
     history: &History,
-) -> Result<(), String> {
+) -> Result<(), Event> {
     let settings = ProducerSettings {
         acks: Acks::All,
         delivery_timeout: BOUND,
@@ -72,7 +83,8 @@ async fn write_once_more(
         let outcome = producer.send_and_wait(message).await;
         history.sent(runtime.machine(), id, &outcome);
         outcome.map_err(|error| {
-            format!("stuck-producer: {} takes no record: {error}", show(&partition))
+            let seen = format!("{} takes no record: {error}", show(&partition));
+            Event::Await { what: Awaited::Producer, is_done: false, seen }
         })?;
     }
     Ok(())
@@ -86,7 +98,7 @@ async fn read_all(
     habits: &Habits,
     partition: TopicPartition,
     is_rotten: bool,
-) -> Result<(i64, Vec<(i64, Option<RecordId>)>), String> {
+) -> Result<(i64, Vec<(i64, Option<RecordId>)>), Event> {
     let client = habits.client(runtime.clone());
     let admin = Admin::new(client.clone());
     let start = place(&admin, &partition, OffsetSpec::Earliest).await?;
@@ -106,7 +118,7 @@ async fn read_all(
                 next += 1;
                 consumer.seek(&partition, Start::At(Offset::new(next)));
             }
-            Err(error) => return Err(format!("unseen: {}: {error}", show(&partition))),
+            Err(error) => return Err(unseen(&partition, &error.to_string())),
         }
     }
     Ok((start, records))
@@ -116,12 +128,12 @@ async fn place(
     admin: &Admin<SimRuntime>,
     partition: &TopicPartition,
     what: OffsetSpec,
-) -> Result<i64, String> {
+) -> Result<i64, Event> {
     let ask = [(partition.clone(), what)];
     match admin.list_offsets(&ask, IsolationLevel::ReadUncommitted).await.pop() {
         Some((_, Ok(found))) => Ok(found.offset.map_or(0, Offset::value)),
-        Some((_, Err(error))) => Err(format!("stuck: {what:?} of {}: {error}", show(partition))),
-        None => Err(format!("stuck: no answer about {what:?} of {}", show(partition))),
+        Some((_, Err(error))) => Err(stuck(format!("{what:?} of {}: {error}", show(partition)))),
+        None => Err(stuck(format!("no answer about {what:?} of {}", show(partition)))),
     }
 }
 
@@ -129,8 +141,9 @@ async fn place(
 async fn until_group_is_stable(
     runtime: &SimRuntime,
     habits: &Habits,
+    history: &History,
     member_count: u64,
-) -> Result<(), String> {
+) -> Result<(), Event> {
     if member_count == 0 {
         return Ok(());
     }
@@ -146,11 +159,14 @@ async fn until_group_is_stable(
                 && group.members.len() as u64 == member_count
                 && given.into_iter().eq(habits.partitions().collect::<Vec<_>>().iter())
         });
+        let what = Awaited::Group;
         if is_at_rest {
+            history.note(Event::Await { what, is_done: true, seen: MEMBERS.to_owned() });
             return Ok(());
         }
         if runtime.now() >= deadline {
-            return Err(format!("stuck-group: {member_count} members, but {found:?}"));
+            let seen = format!("{member_count} members, but {found:?}");
+            return Err(Event::Await { what, is_done: false, seen });
         }
         runtime.sleep(Duration::from_secs(1)).await;
     }

@@ -10,12 +10,11 @@ use std::time::Duration;
 
 use ottla::record::Compression;
 
-use super::audit::audit;
-use super::{Plan, Summary, kind};
+use super::audit::{audit, stuck};
+use super::{Plan, Told};
 use crate::broker::SimBroker;
-use crate::checkers::{self, FinalRead};
 use crate::disk::DiskFaults;
-use crate::history::History;
+use crate::history::{Awaited, Event, History};
 use crate::nemesis::{Dangers, How, Scene, some_time};
 use crate::network::NetworkFaults;
 use crate::random::Random;
@@ -29,7 +28,7 @@ use crate::world::{Outcome, Settings, World, simulate};
 ///
 /// When the system gives no thread.
 #[must_use]
-pub fn power_cut(settings: &Settings, plan: &Plan) -> Outcome<Result<Summary, String>> {
+pub fn power_cut(settings: &Settings, plan: &Plan) -> Outcome<Told> {
     let dangers =
         if plan.is_calm { Dangers::none() } else { Dangers::draw(settings.seed, &plan.without) };
     let settings = Settings { armed_sites: dangers.weather.armed_sites, ..settings.clone() };
@@ -64,7 +63,7 @@ impl Run {
         Self { dangers, plan, habits: Arc::new(habits), overrides }
     }
 
-    async fn all(self, world: &Arc<World>) -> Result<Summary, String> {
+    async fn all(self, world: &Arc<World>) -> Told {
         let history = History::new(world);
         let weather = &self.dangers.weather;
         world.network().set_faults(|faults| *faults = weather.network.clone());
@@ -81,38 +80,28 @@ impl Run {
             clients: clients.machines().to_vec(),
             damage: Arc::default(),
         };
-        let read = match self.until_the_end(&scene, &clients, &history).await {
-            Ok(read) => read,
-            // The world cannot go on, and nobody is to hear of it.
-            Err(problem) if self.plan.without.contains(kind(&problem)) => {
-                return Ok(Summary::default());
-            }
-            Err(problem) => return Err(problem),
-        };
-        let facts = history.facts();
-        let found = checkers::check(&facts, &read, &scene.damage().rotten, &self.plan.without);
-        if !found.is_empty() {
-            found.iter().for_each(|(checker, _)| world.events().count(checker, 1));
-            return Err(tell(&found));
+        if let Err(breach) = self.until_the_end(&scene, &clients, &history).await {
+            history.note(breach);
         }
-        Ok(Summary {
-            sent: facts.sends.len(),
-            acknowledged: history.acknowledged_count(),
-            stored: read.records.values().map(Vec::len).sum(),
-            commits: facts.commit_count,
-            topic_changes: facts.topic_change_count,
-            broker_starts: scene.broker.start_count(),
-        })
+        for partition in std::mem::take(&mut scene.damage().rotten) {
+            history.note(Event::Rotten { partition });
+        }
+        let late = ["requests held back", "link with heavy loss"];
+        if late.iter().any(|what| world.events().counter(what) > 0) {
+            history.note(Event::RequestsCameLate);
+        }
+        Told::of(world, &history, &self.plan.without, scene.broker.start_count())
     }
 
+    /// Gives what must not have happened where something kept it from coming to its end.
     async fn until_the_end(
         &self,
         scene: &Scene,
         clients: &Clients,
         history: &History,
-    ) -> Result<FinalRead, String> {
-        self.nemesis(scene).await?;
-        heal(scene).await?;
+    ) -> Result<(), Event> {
+        self.nemesis(scene).await.map_err(broker_ended)?;
+        heal(scene).await.map_err(broker_ended)?;
         self.liveness(scene, clients, history).await
     }
 
@@ -145,40 +134,47 @@ impl Run {
         scene.wait(rest.min(end.since(world.now()))).await
     }
 
-    /// The liveness phase; gives everything there is to read.
+    /// The liveness phase; writes down everything there is to read.
     async fn liveness(
         &self,
         scene: &Scene,
         clients: &Clients,
         history: &History,
-    ) -> Result<FinalRead, String> {
+    ) -> Result<(), Event> {
         let world = &scene.world;
         if !scene.broker.until_ready(READY_BOUND).await {
-            return Err(format!(
-                "stuck: the broker does not serve {READY_BOUND:?} after the last fault"
-            ));
+            let seen = format!("the broker does not serve {READY_BOUND:?} after the last fault");
+            return Err(stuck(seen));
         }
-        scene.wait(Duration::from_secs(5)).await?;
+        let (what, seen) = (Awaited::Service, BROKER.to_owned());
+        history.note(Event::Await { what, is_done: true, seen });
+        scene.wait(Duration::from_secs(5)).await.map_err(broker_ended)?;
         clients.finish();
         let deadline = world.now() + self.habits.delivery_timeout + DRAIN_BOUND;
+        let what = Awaited::Producer;
         loop {
             let busy = clients.busy();
             let Some(first) = busy.first() else { break };
             if world.now() >= deadline {
-                let name = world.name(*first);
-                return Err(format!("stuck-producer: {name} does not get rid of its records"));
+                let seen = format!("{} does not get rid of its records", world.name(*first));
+                return Err(Event::Await { what, is_done: false, seen });
             }
-            scene.wait(Duration::from_millis(100)).await?;
+            scene.wait(Duration::from_millis(100)).await.map_err(broker_ended)?;
         }
+        history.note(Event::Await { what, is_done: true, seen: "all of them".to_owned() });
         let auditor = world.add_machine("auditor");
         let (habits, history) = (Arc::clone(&self.habits), history.clone());
         let (member_count, rotten) = (clients.member_count(), scene.damage().rotten.clone());
-        let read = world
+        let audited = world
             .run(auditor, move |runtime| audit(runtime, habits, history, member_count, rotten))
             .await;
-        scene.expect_no_failures()?;
-        read.ok_or("the auditor was killed")?
+        scene.expect_no_failures().map_err(broker_ended)?;
+        audited.unwrap_or_else(|| Err(stuck("the auditor was killed".to_owned())))
     }
+}
+
+fn broker_ended(why: String) -> Event {
+    Event::BrokerEnded { why }
 }
 
 /// Ends all faults. What a bad disk has done to a broker that runs may yet end it, once.
@@ -197,15 +193,6 @@ async fn heal(scene: &Scene) -> Result<(), String> {
         Some(until) => scene.wait(until.since(world.now()).min(Duration::from_secs(60))).await,
         None => Ok(()),
     }
-}
-
-fn tell(anomalies: &[checkers::Found]) -> String {
-    let shown = anomalies.iter().take(8).map(|(_, anomaly)| anomaly.to_string());
-    let mut text = shown.collect::<Vec<_>>().join("; ");
-    if anomalies.len() > 8 {
-        text.push_str(&format!("; and {} more", anomalies.len() - 8));
-    }
-    text
 }
 
 fn draw_habits(random: &mut Random) -> Habits {

@@ -7,7 +7,7 @@ use ottla::environment::Runtime as _;
 use ottla::model::{GroupId, Offset};
 
 use super::{Clients, Shared, Workload, pause};
-use crate::history::show;
+use crate::history::{Verdict, show};
 use crate::random::Random;
 use crate::runtime::SimRuntime;
 
@@ -76,7 +76,7 @@ async fn check_bookmark(shared: &Shared, admin: &Admin<SimRuntime>, name: &str) 
         if found < committed {
             let shown = show(&partition);
             let what = format!("{name} in {shown}: {committed} set, {found} found");
-            history.surprise("lost-commit", Some(&partition), what);
+            history.surprise(Verdict::LostCommit, Some(&partition), what);
         }
     }
 }

@@ -5,6 +5,7 @@ use ottla::environment::Runtime as _;
 use ottla::model::TopicName;
 
 use super::{Clients, Shared, Workload, is_done, pause};
+use crate::history::Verdict;
 use crate::random::Random;
 use crate::runtime::SimRuntime;
 
@@ -65,7 +66,7 @@ async fn change(
             let found = found.and_then(|entry| entry.value.as_deref());
             if found != Some(value.as_str()) {
                 let what = format!("retention.ms of {name} was set to {value}, and is {found:?}");
-                history.surprise("lost-config", None, what);
+                history.surprise(Verdict::LostConfig, None, what);
             }
         }
     }

@@ -9,7 +9,7 @@ use ottla::environment::Runtime as _;
 use ottla::model::{GroupId, TopicName, TopicPartition};
 
 use super::{Clients, Shared, TOPIC, Workload, judge_poll_error, note_records, pause};
-use crate::history::{History, show};
+use crate::history::{History, Verdict, show};
 use crate::random::Random;
 use crate::runtime::SimRuntime;
 
@@ -115,6 +115,6 @@ fn check_start(history: &History, floor: Option<i64>, fetched: &Fetched) {
             show(&fetched.partition),
             fetched.from.value()
         );
-        history.surprise("lost-commit", Some(&fetched.partition), what);
+        history.surprise(Verdict::LostCommit, Some(&fetched.partition), what);
     }
 }

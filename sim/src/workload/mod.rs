@@ -31,7 +31,7 @@ use ottla::record::Compression;
 
 pub use members::MEMBERS;
 
-use crate::history::{History, Polled, record_of, show};
+use crate::history::{History, Polled, Verdict, record_of, show};
 use crate::machine::MachineId;
 use crate::random::Random;
 use crate::runtime::SimRuntime;
@@ -234,7 +234,7 @@ fn note_records(history: &History, consumer: u64, is_in_one_run: bool, fetched: 
     if let Some(first) = fetched.records.first().filter(|first| first.offset != fetched.from) {
         let (partition, from) = (show(&fetched.partition), fetched.from);
         let what = format!("{partition} was asked for {from}, and gave {} first", first.offset);
-        history.surprise("poll-skip", Some(&fetched.partition), what);
+        history.surprise(Verdict::PollSkip, Some(&fetched.partition), what);
     }
     for record in &fetched.records {
         history.polled(Polled {
@@ -251,9 +251,9 @@ fn note_records(history: &History, consumer: u64, is_in_one_run: bool, fetched: 
 /// Where nothing is ever deleted no offset that a reader has reached can be out of range, and no batch is unreadable.
 fn judge_poll_error(history: &History, who: &str, error: &Error) {
     if error.code() == Some(ErrorCode::OffsetOutOfRange) {
-        history.surprise("lost-write", None, format!("{who} stands behind the end: {error}"));
+        history.surprise(Verdict::LostWrite, None, format!("{who} stands behind the end: {error}"));
     } else if matches!(error, Error::Corrupt { .. } | Error::Malformed { .. }) {
-        history.surprise("corrupt", None, format!("{who} was given {error}"));
+        history.surprise(Verdict::Corrupt, None, format!("{who} was given {error}"));
     }
 }
 

@@ -14,7 +14,7 @@ use ottla::record::split_all;
 
 use super::spoken::Line;
 use super::{Clients, Shared, TOPIC, Workload, pause};
-use crate::history::{Polled, record_of};
+use crate::history::{Polled, Verdict, record_of};
 use crate::random::Random;
 use crate::runtime::SimRuntime;
 
@@ -113,7 +113,7 @@ impl Reading {
                 if batch.header().next_offset().value() <= first {
                     let what = format!("asked for {first}, given what ends before it");
                     let partition = TopicPartition::new(TOPIC, data.partition_index);
-                    history.surprise("nonmonotonic-poll", Some(&partition), what);
+                    history.surprise(Verdict::NonmonotonicPoll, Some(&partition), what);
                 }
                 for record in batch.records(RECORDS_BYTES_MAX).map_err(io::Error::other)? {
                     let record = record.map_err(io::Error::other)?;

@@ -13,7 +13,7 @@ use ottla::environment::Runtime as _;
 use ottla::model::{Offset, PartitionIndex, TopicPartition};
 
 use super::{Clients, Shared, Workload, make_topic, note_records, pause, place, reader_settings};
-use crate::history::value_of;
+use crate::history::{Verdict, value_of};
 use crate::random::Random;
 use crate::runtime::SimRuntime;
 
@@ -110,7 +110,7 @@ fn check_start(shared: &Shared, partition: &TopicPartition, start: i64) {
     let cut = shared.history.trimmed_at_least(partition);
     if start < cut {
         let what = format!("it was cut at {cut}, and begins at {start} now");
-        shared.history.surprise("log-start-back", Some(partition), what);
+        shared.history.surprise(Verdict::LogStartBack, Some(partition), what);
     }
 }
 
@@ -131,7 +131,7 @@ async fn read(runtime: SimRuntime, shared: Shared) {
             if let Some(found) = place(&admin, &partition, time).await.filter(|found| *found < cut)
             {
                 let what = format!("it was cut at {cut}, but a time stands at {found}");
-                history.surprise("log-start-back", Some(&partition), what);
+                history.surprise(Verdict::LogStartBack, Some(&partition), what);
             }
         }
         match consumer.poll(Duration::from_millis(500)).await {

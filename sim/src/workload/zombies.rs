@@ -21,7 +21,7 @@ use ottla::record::{Builder, Compression};
 
 use super::spoken::Line;
 use super::{Clients, Shared, Workload, make_topic, pause};
-use crate::history::{RecordId, value_of};
+use crate::history::{RecordId, Verdict, value_of};
 use crate::random::Random;
 use crate::runtime::SimRuntime;
 
@@ -120,7 +120,7 @@ impl Producer {
         let unknown = [ErrorCode::None, ErrorCode::OutOfOrderSequenceNumber];
         if !is_known && unknown.iter().any(|unknown| unknown.code() == code) {
             let what = format!("what was written at {written} is answered {code}, at {offset}");
-            shared.history.surprise("unknown-retry", Some(&fenced()), what);
+            shared.history.surprise(Verdict::UnknownRetry, Some(&fenced()), what);
         }
         Ok(())
     }
@@ -140,12 +140,12 @@ impl Producer {
         let batch = batch(runtime, self.id, epoch, sequence, record)?;
         let (code, offset) = ask(shared, line, batch).await?;
         if code == ErrorCode::None.code() {
-            let name = if epoch == 0 { "zombie-write" } else { "sequence-gap" };
+            let verdict = if epoch == 0 { Verdict::ZombieWrite } else { Verdict::SequenceGap };
             let next = self.sequence;
             let what = format!(
                 "{record} of epoch {epoch}, sequence {sequence} is taken at {offset}; epoch 1, {next} is next"
             );
-            history.surprise(name, Some(&fenced()), what);
+            history.surprise(verdict, Some(&fenced()), what);
         } else if code == ErrorCode::InvalidProducerEpoch.code() {
             runtime.world().events().count("zombie refused", 1);
         } else if code == ErrorCode::OutOfOrderSequenceNumber.code() {
@@ -185,7 +185,7 @@ async fn ask(shared: &Shared, line: &mut Line, batch: Bytes) -> io::Result<(i16,
     let (response, is_in_order) = line.ask_two(VERSION, &request).await?;
     if !is_in_order {
         let what = "a response has overtaken the one to the request before".to_owned();
-        shared.history.surprise("response-order", Some(&fenced()), what);
+        shared.history.surprise(Verdict::ResponseOrder, Some(&fenced()), what);
     }
     let answers = response.responses.iter().flat_map(|topic| &topic.partition_responses);
     let found = answers.map(|answer| (answer.error_code, answer.base_offset)).next();

@@ -7,10 +7,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Anomaly, FinalRead};
-use crate::history::{Facts, Fate, RecordId, show};
+use super::Anomaly;
+use crate::{Facts, Fate, RecordId, Verdict, show};
 
-pub(super) fn check(facts: &Facts, read: &FinalRead) -> Vec<Anomaly> {
+pub(super) fn check(facts: &Facts) -> Vec<Anomaly> {
+    let read = &facts.read;
     let present: BTreeSet<RecordId> =
         read.records.values().flatten().filter_map(|(_, record)| *record).collect();
     let polled = facts.polls.iter().filter_map(|polled| polled.record);
@@ -29,7 +30,7 @@ pub(super) fn check(facts: &Facts, read: &FinalRead) -> Vec<Anomaly> {
                     continue;
                 }
                 let is_behind = offset.is_none_or(|offset| offset <= end);
-                let name = if is_behind { "lost-write" } else { "unseen" };
+                let name = if is_behind { Verdict::LostWrite } else { Verdict::Unseen };
                 let what = format!(
                     "{id} was acknowledged at {partition}@{offset:?}; the last one is {end}"
                 );
@@ -37,7 +38,7 @@ pub(super) fn check(facts: &Facts, read: &FinalRead) -> Vec<Anomaly> {
             }
             Fate::Failed if seen.contains(id) => {
                 let what = format!("{id} was refused by {partition}, but read");
-                anomalies.push(Anomaly::new("G1a", what));
+                anomalies.push(Anomaly::new(Verdict::AbortedRead, what));
             }
             Fate::Acknowledged(_) | Fate::Failed | Fate::Unknown => {}
         }

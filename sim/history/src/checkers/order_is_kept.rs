@@ -4,10 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Anomaly, FinalRead};
-use crate::history::{Facts, show};
+use super::Anomaly;
+use crate::{Facts, Verdict, show};
 
-pub(super) fn check(facts: &Facts, read: &FinalRead) -> Vec<Anomaly> {
+pub(super) fn check(facts: &Facts) -> Vec<Anomaly> {
+    let read = &facts.read;
     let mut anomalies = Vec::new();
     for (partition, records) in &read.records {
         let mut last = BTreeMap::new();
@@ -23,7 +24,7 @@ pub(super) fn check(facts: &Facts, read: &FinalRead) -> Vec<Anomaly> {
                     show(partition),
                     sent.producer
                 );
-                anomalies.push(Anomaly::new("nonmonotonic-send", what));
+                anomalies.push(Anomaly::new(Verdict::NonmonotonicSend, what));
             }
         }
     }

@@ -5,23 +5,27 @@
 //!
 //! A topic whose last change has an unknown end is not judged, nor whether the partitions of the others can be used.
 
-use super::{Anomaly, FinalRead};
-use crate::history::Facts;
+use super::Anomaly;
+use crate::{Facts, Verdict};
 
-pub(super) fn check(facts: &Facts, read: &FinalRead) -> Vec<Anomaly> {
+pub(super) fn check(facts: &Facts) -> Vec<Anomaly> {
+    let read = &facts.read;
     let mut anomalies = Vec::new();
     for (name, fate) in facts.topics.iter().filter(|(_, fate)| !fate.is_unsure) {
         match (fate.exists, read.topics.get(name)) {
             (true, None) => {
-                anomalies.push(Anomaly::new("lost-topic", format!("{name} was made, and is gone")));
+                anomalies.push(Anomaly::new(
+                    Verdict::LostTopic,
+                    format!("{name} was made, and is gone"),
+                ));
             }
             (true, Some(found)) if *found != fate.partition_count => {
                 let what = format!("{name}: {} partitions, {found} found", fate.partition_count);
-                anomalies.push(Anomaly::new("lost-growth", what));
+                anomalies.push(Anomaly::new(Verdict::LostGrowth, what));
             }
             (false, Some(_)) => {
                 let what = format!("{name} was deleted, and is there");
-                anomalies.push(Anomaly::new("risen-topic", what));
+                anomalies.push(Anomaly::new(Verdict::RisenTopic, what));
             }
             (true, Some(_)) | (false, None) => {}
         }

@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Anomaly, FinalRead};
-use crate::history::{Facts, show};
+use super::Anomaly;
+use crate::{Facts, Verdict, show};
 
-pub(super) fn check(_: &Facts, read: &FinalRead) -> Vec<Anomaly> {
+pub(super) fn check(facts: &Facts) -> Vec<Anomaly> {
+    let read = &facts.read;
     let mut places = BTreeMap::new();
     let mut anomalies = Vec::new();
     for (partition, records) in &read.records {
@@ -16,8 +17,10 @@ pub(super) fn check(_: &Facts, read: &FinalRead) -> Vec<Anomaly> {
             let Some(id) = record else { continue };
             let place = format!("{}@{offset}", show(partition));
             if let Some(first) = places.get(id) {
-                anomalies
-                    .push(Anomaly::new("duplicate", format!("{id} is at {first} and {place}")));
+                anomalies.push(Anomaly::new(
+                    Verdict::Duplicate,
+                    format!("{id} is at {first} and {place}"),
+                ));
             } else {
                 places.insert(*id, place);
             }

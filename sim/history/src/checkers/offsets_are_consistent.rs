@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 
 use ottla::model::TopicPartition;
 
-use super::{Anomaly, FinalRead};
-use crate::history::{Facts, RecordId, show};
+use super::Anomaly;
+use crate::{Facts, RecordId, Verdict, show};
 
-pub(super) fn check(facts: &Facts, read: &FinalRead) -> Vec<Anomaly> {
+pub(super) fn check(facts: &Facts) -> Vec<Anomaly> {
+    let read = &facts.read;
     let mut anomalies = Vec::new();
     let mut truth: BTreeMap<(&TopicPartition, i64), Option<RecordId>> = BTreeMap::new();
     for (partition, records) in &read.records {
@@ -20,7 +21,7 @@ pub(super) fn check(facts: &Facts, read: &FinalRead) -> Vec<Anomaly> {
         for (offset, record) in records {
             if *offset != next {
                 let what = format!("{} has {offset} where {next} should be", show(partition));
-                anomalies.push(Anomaly::new("hole", what));
+                anomalies.push(Anomaly::new(Verdict::Hole, what));
             }
             next = offset + 1;
             truth.insert((partition, *offset), *record);
@@ -29,7 +30,7 @@ pub(super) fn check(facts: &Facts, read: &FinalRead) -> Vec<Anomaly> {
             });
             if !is_known {
                 let what = format!("{}@{offset} is {record:?}", show(partition));
-                anomalies.push(Anomaly::new("foreign-record", what));
+                anomalies.push(Anomaly::new(Verdict::ForeignRecord, what));
             }
         }
     }
@@ -40,16 +41,15 @@ pub(super) fn check(facts: &Facts, read: &FinalRead) -> Vec<Anomaly> {
     for (partition, offset, id) in acknowledged {
         if let Some(found) = truth.get(&(partition, offset)).filter(|found| **found != Some(id)) {
             let what = format!("{id} was acknowledged at {}@{offset}: {found:?}", show(partition));
-            anomalies.push(Anomaly::new("inconsistent-offsets", what));
+            anomalies.push(Anomaly::new(Verdict::InconsistentOffsets, what));
         }
     }
-    check_polls(facts, read, &truth, &mut anomalies);
+    check_polls(facts, &truth, &mut anomalies);
     anomalies
 }
 
 fn check_polls(
     facts: &Facts,
-    read: &FinalRead,
     truth: &BTreeMap<(&TopicPartition, i64), Option<RecordId>>,
     anomalies: &mut Vec<Anomaly>,
 ) {
@@ -59,12 +59,12 @@ fn check_polls(
             Some(found) if *found == polled.record => {}
             Some(found) => {
                 let what = format!("{} was read as {:?}, now {found:?}", place(), polled.record);
-                anomalies.push(Anomaly::new("inconsistent-offsets", what));
+                anomalies.push(Anomaly::new(Verdict::InconsistentOffsets, what));
             }
-            None if polled.offset < read.start(&polled.partition) => {}
+            None if polled.offset < facts.read.start(&polled.partition) => {}
             None => {
                 let what = format!("{} was read as {:?}, now nothing", place(), polled.record);
-                anomalies.push(Anomaly::new("unseen-again", what));
+                anomalies.push(Anomaly::new(Verdict::UnseenAgain, what));
             }
         }
     }
