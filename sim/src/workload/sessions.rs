@@ -110,6 +110,8 @@ impl Reading {
             let Some(next) = self.next.get_mut(&data.partition_index) else { continue };
             let first = *next;
             for batch in split_all(&mut bytes).map_err(io::Error::other)? {
+                // A broker gives what stands on its disk: readers look (`check.crcs`).
+                batch.verify_crc().map_err(io::Error::other)?;
                 if batch.header().next_offset().value() <= first {
                     let what = format!("asked for {first}, given what ends before it");
                     let partition = TopicPartition::new(TOPIC, data.partition_index);
