@@ -24,7 +24,7 @@ fn histories_of_runs_that_held_are_let_pass() {
         let facts = Facts::of(&events);
         assert!(holds && facts.acknowledged_count() > 50, "{}", facts.acknowledged_count());
         assert_eq!(checkers::judge(&facts), []);
-        assert_eq!(events.last(), Some(&Event::End));
+        assert!(events.contains(&Event::End), "it was read to its end");
     }
 }
 
