@@ -379,8 +379,11 @@ async fn fill(runtime: &TokioRuntime, at: &Directory) -> Vec<Bytes> {
     contents(&log).await
 }
 
+/// Appends as the leader of a new epoch. Damage may have left a batch that claims a higher one (no checksum covers it): that
+/// must not keep the true leader from writing.
 async fn append_one(log: &Log) {
     let end = log.log_end_offset();
+    assert_eq!(log.begin_epoch(LeaderEpoch::new(1)).await, end);
     let bytes = batch(1, 10, None);
     let done = log.append_as_leader(bytes, CLIENT, LeaderEpoch::new(1), Timestamp(0)).await;
     assert_eq!(done.map_err(|error: AppendError| error.to_string()).expect("appended").first, end);

@@ -244,6 +244,9 @@ pub(super) fn not_started(error: &Error) -> Failure {
         Error::NotFormatted(_) => {
             "format it: `ottla storage format --cluster-id ID --config FILE`, with the cluster's id"
         }
+        Error::NoLogDirectory(_) => {
+            "nothing was deleted: mend the disk, or look into the directory with `ottla log dump`"
+        }
         Error::ForeignDirectory { .. } => "choose an empty directory with --data or log.dirs",
         Error::Io(_) | Error::Quorum(_) | Error::Metadata(_) => {
             "nothing was changed: keep the directory as it is and look into it with `ottla log dump`"

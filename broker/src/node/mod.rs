@@ -9,6 +9,7 @@
 mod controllers;
 mod coordinator_writer;
 mod directories;
+mod disk_watch;
 mod dynamic_settings;
 mod formatting;
 mod housekeeping;
@@ -28,13 +29,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::future;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::api::{ProducerIds, Services, TopicCreation};
 use crate::config::{ListenerAddress, NodeConfig};
 use crate::controller::{self, QuorumController, Refusal, supported_features};
 use crate::coordinator::{GroupCoordinator, GroupSettings};
-use crate::environment::{Listener, Runtime, Stop, Stopper, select, timeout};
+use crate::environment::{Listener, Runtime, Stopper, select, timeout};
 use crate::log::{DirectoryError, LogDirectory, LogManager};
 use crate::metadata::{ControllerRegistration, Endpoint, MetadataChanges, MetadataImage};
 use crate::model::{BrokerEpoch, ByteCount, ClusterId, DirectoryId, TopicName};
@@ -73,6 +74,9 @@ pub enum Error {
         /// Something in it.
         found: String,
     },
+    /// Every log directory failed while the logs were opened.
+    #[error("no log directory works: {0}")]
+    NoLogDirectory(String),
     /// The system refused.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -193,6 +197,14 @@ impl<R: Runtime> Node<R> {
             none
         };
         let Parts { logs, replicas, groups } = parts.clone();
+        // Before anything waits: a disk that failed while the logs were opened must end the start, not stall it.
+        let watch = disk_watch::run(
+            Arc::clone(&logs),
+            Arc::clone(&replicas),
+            background.stop(),
+            halt.clone(),
+        );
+        runtime.spawn("disk watch", watch);
         let publisher = Publisher {
             image: Arc::clone(&common.image),
             replicas: Arc::clone(&replicas),
@@ -230,18 +242,19 @@ impl<R: Runtime> Node<R> {
             let controller_registered = async {
                 if is_controller { lifecycle.register_controller(own, limit).await } else { Ok(()) }
             };
-            let (registered, epoch) =
-                future::join(controller_registered, lifecycle.register(limit)).await;
-            registered?;
-            let epoch = epoch?;
-            replication::start(&common, &replicas, &background);
+            let entered = async {
+                let (registered, epoch) =
+                    future::join(controller_registered, lifecycle.register(limit)).await;
+                registered?;
+                let epoch = epoch?;
+                replication::start(&common, &replicas, &background);
+                lifecycle.until_unfenced(epoch, limit).await
+            };
             let halted = halt.stop();
             let epoch = select! {
-                epoch = lifecycle.until_unfenced(epoch, limit) => epoch?,
-                // No controller that answered would ever be heard of here.
-                () = halted.stopped() => {
-                    return Err(Error::Metadata("it cannot be followed any more".to_owned()));
-                }
+                epoch = entered => epoch?,
+                // Nothing that a controller answers would ever be heard of here.
+                () = halted.stopped() => return Err(why_halted(&logs)),
             };
             let beating = lifecycle.run(epoch, departure.clone(), background.stop());
             runtime.spawn("broker heartbeats", beating);
@@ -263,7 +276,7 @@ impl<R: Runtime> Node<R> {
             });
             None
         };
-        spawn_housekeeping(&runtime, &config, &logs, &replicas, &background, &halt);
+        spawn_housekeeping(&runtime, &config, &logs, &background);
         common.serve(&parts, of_broker, for_clients, &connections);
         let cluster_id = storage.cluster_id;
         info!(node = %config.node_id, %cluster_id, epoch = epoch.map(|epoch| epoch.0), "started");
@@ -545,6 +558,14 @@ fn controller_registration(
     }
 }
 
+/// Why a node that starts was told to halt.
+fn why_halted<R: Runtime>(logs: &LogManager<R>) -> Error {
+    match disk_watch::all_that_failed(logs) {
+        Some(failures) => Error::NoLogDirectory(failures),
+        None => Error::Metadata("it cannot be followed any more".to_owned()),
+    }
+}
+
 fn offline_directories<R: Runtime>(logs: &LogManager<R>) -> Vec<DirectoryId> {
     let offline = logs.directories().iter().filter(|directory| !directory.is_online());
     offline.map(|directory| directory.id()).collect()
@@ -587,9 +608,7 @@ fn spawn_housekeeping<R: Runtime>(
     runtime: &R,
     config: &NodeConfig,
     logs: &Arc<LogManager<R>>,
-    replicas: &Arc<ReplicaManager<R>>,
     background: &Stopper,
-    halt: &Stopper,
 ) {
     let intervals = housekeeping::Intervals {
         flush: config.logs.flush_check_interval.min(FLUSH_CHECK_MAX),
@@ -604,34 +623,4 @@ fn spawn_housekeeping<R: Runtime>(
     runtime.spawn("housekeeping", work);
     let recovered = Arc::clone(logs);
     runtime.spawn("recovered logs", async move { recovered.settle_recovered().await });
-    let watch =
-        watch_disks(Arc::clone(logs), Arc::clone(replicas), background.stop(), halt.clone());
-    runtime.spawn("disk watch", watch);
-}
-
-/// Takes the partitions of failed directories offline; a broker without any log directory is none.
-async fn watch_disks<R: Runtime>(
-    logs: Arc<LogManager<R>>,
-    replicas: Arc<ReplicaManager<R>>,
-    stop: Stop,
-    halt: Stopper,
-) {
-    loop {
-        let failure = select! {
-            () = stop.stopped() => return,
-            failure = logs.next_failure() => failure,
-        };
-        error!(
-            directory = %failure.directory,
-            partitions = failure.partitions.len(),
-            reason = failure.reason,
-            "log directory is offline; mend the disk and start the broker again"
-        );
-        replicas.take_offline(&failure.partitions);
-        if logs.directories().iter().all(|directory| !directory.is_online()) {
-            error!("all log directories are offline: stopping");
-            halt.pull();
-            return;
-        }
-    }
 }

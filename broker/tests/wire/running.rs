@@ -151,3 +151,26 @@ async fn a_topic_being_deleted_is_there_or_unknown_and_never_a_failed_disk() {
     }
     broker.stop().await;
 }
+
+#[tokio::test]
+async fn a_start_whose_only_disk_fails_ends_and_says_which() {
+    let broker = Broker::start("failed-disk", &[]).await;
+    let (runtime, data) = (broker.runtime.clone(), broker.data.clone());
+    broker.node.shutdown().await;
+    // What no recovery can mend: where the log's first segment was, there is a directory.
+    let segment = data.join(format!("{TOPIC}-0")).join("00000000000000000000.log");
+    std::fs::remove_file(&segment).expect("it was there");
+    std::fs::create_dir(&segment).expect("it is made");
+    let listeners = "PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0".to_owned();
+    let config = NodeConfig::dev(
+        data.to_str().expect("a path of text"),
+        &[("listeners".to_owned(), listeners)],
+    )
+    .expect("a good configuration");
+    let started = Node::start(runtime.clone(), config);
+    let started = timeout(&runtime, Duration::from_secs(60), started).await;
+    let error = started.expect("it ends").err().expect("it does not start").to_string();
+    assert!(error.starts_with("no log directory works: "), "{error}");
+    assert!(error.contains(data.to_str().expect("a path of text")), "{error}");
+    let _ = std::fs::remove_dir_all(&data);
+}
