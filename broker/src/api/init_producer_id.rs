@@ -72,7 +72,7 @@ pub(super) async fn handle<R: Runtime>(
         .with_ongoing_txn_producer_epoch(-1);
     Outcome::Now(match made {
         Ok(id) => response.with_producer_id(WireProducerId(id.0)).with_producer_epoch(0),
-        // No controller for now, or it does not know us yet: clients come again.
+        // There is no controller at the moment, or it does not know us yet: clients come again.
         Err(ErrorCode::RequestTimedOut | ErrorCode::StaleBrokerEpoch) => {
             failed(response, ErrorCode::CoordinatorLoadInProgress)
         }

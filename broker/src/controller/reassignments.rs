@@ -168,7 +168,7 @@ pub struct ListReassignments {
 pub struct Reassignment {
     /// The partition.
     pub partition: PartitionIndex,
-    /// All its replicas for now.
+    /// All its replicas while it is moved.
     pub replicas: Vec<NodeId>,
     /// Those on their way in.
     pub adding: Vec<NodeId>,

@@ -179,7 +179,7 @@ impl<R: Runtime> Share<R> {
         self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What can be asked for now, and when the next pause ends. Who does not follow any more is left out.
+    /// What can be asked at once, and when the next pause ends. Who does not follow any more is left out.
     fn ready(&self, now: Instant) -> (BTreeMap<Key, Asked>, Vec<Following<R>>, Instant) {
         let mut next = Instant::FAR;
         let (mut asked, mut following) = (BTreeMap::new(), Vec::new());

@@ -152,7 +152,7 @@ impl<R: Runtime> Partition<R> {
         }
         match settled {
             Settled::Known => {
-                // Fewer may be waited for now, and more producers accepted.
+                // Fewer replicas hold a record back, and more producers may be accepted.
                 self.advance_high_watermark();
                 self.wake();
                 false
