@@ -221,7 +221,9 @@ fn parameters(head: &str) -> Vec<String> {
     }
     let name_of = |parameter: &str| {
         let pattern = parameter.split(':').next().unwrap_or_default().trim();
-        pattern.trim_start_matches(['&', ' ']).trim_start_matches("mut ").to_owned()
+        let name = pattern.trim_start_matches(['&', ' ']).trim_start_matches("mut ");
+        // A pattern of several names is given on as the tuple that it was.
+        name.replace(';', ",")
     };
     let names = list.split(',').map(name_of).filter(|name| !name.is_empty());
     // A reference with a lifetime to itself.
@@ -259,6 +261,7 @@ mod tests {
             ("fn f<R: Fn(u8) -> u8>(a: &R, mut b: Vec<(u8, u16)>) -> (u8, u8) {", &["a", "b"]),
             ("fn f(\n    &mut self,\n    map: BTreeMap<u8, u8>,\n) -> u8 {", &["self", "map"]),
             ("fn f(self: &Arc<Self>, call: impl Fn(u8, u8) -> u8) {", &["self", "call"]),
+            ("fn f(&self, (a, b): (u8, Option<u8>)) {", &["self", "(a, b)"]),
         ] {
             assert_eq!(parameters(head), expected, "{head}");
         }

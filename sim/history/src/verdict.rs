@@ -83,6 +83,8 @@ verdicts! {
     RetentionTooMuch = "retention-too-much",
     /// A producer whose epoch is over has written.
     ZombieWrite = "zombie-write",
+    /// A member of a generation that is over has committed.
+    ZombieCommit = "zombie-commit",
     /// A batch was taken whose sequence does not follow that of the one before.
     SequenceGap = "sequence-gap",
     /// A batch that was acknowledged is sent again, and not recognised.

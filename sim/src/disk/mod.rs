@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ottla::environment::{Disk, Entry, EntryKind, OpenMode};
+use tokio::sync::oneshot;
 
 pub use file::SimFile;
 pub use image::SECTOR_BYTES;
@@ -108,6 +109,15 @@ struct State {
     process: u64,
     faults: DiskFaults,
     random: Random,
+    awaited: Option<Awaited>,
+}
+
+/// Somebody waits until an operation, or any, has been done so many times more.
+#[derive(Debug)]
+struct Awaited {
+    operation: Option<DiskOperation>,
+    left: u64,
+    done: oneshot::Sender<()>,
 }
 
 /// An exclusive lock of a simulated file.
@@ -142,6 +152,7 @@ impl SimDisk {
             process: 0,
             faults: DiskFaults::default(),
             random,
+            awaited: None,
         };
         Self { shared: Arc::new(Shared { machine, timeline, events, state: Mutex::new(state) }) }
     }
@@ -162,6 +173,29 @@ impl SimDisk {
         state.tree.file(node)?.flip_bit(position, bit);
         self.shared.events.count("bit rotten", 1);
         Ok(())
+    }
+
+    /// Ends when this operation, or any, has ended for the `count`th time from now on. One at a time may wait.
+    pub async fn nth(&self, operation: Option<DiskOperation>, count: u64) {
+        let (done, is_done) = oneshot::channel();
+        self.state().awaited = Some(Awaited { operation, left: count.max(1), done });
+        // Never, when somebody else waits instead.
+        if is_done.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn count_for_who_waits(&self, operation: DiskOperation) {
+        let mut state = self.state();
+        let is_awaited = |it: &&mut Awaited| it.operation.is_none_or(|one| one == operation);
+        let Some(awaited) = state.awaited.as_mut().filter(is_awaited) else { return };
+        awaited.left -= 1;
+        if awaited.left == 0
+            && let Some(awaited) = state.awaited.take()
+        {
+            // Whoever waited may have given up.
+            let _ = awaited.done.send(());
+        }
     }
 
     /// Bytes in use on the device.
@@ -266,6 +300,7 @@ impl SimDisk {
         let error = outcome.as_ref().err().map(io::Error::kind);
         let event = Event::Disk { machine: *machine, operation, file, position, length, error };
         events.record(timeline.now(), event);
+        self.count_for_who_waits(operation);
         events.look(timeline.now(), *machine);
         outcome
     }

@@ -10,8 +10,10 @@ mod client_crash;
 mod clock_drift;
 mod clock_jump;
 mod connection_reset;
+mod cut_at_work;
 mod disk_full;
 mod disk_stall;
+mod first_moments;
 mod heavy_loss;
 mod io_error;
 mod late_message;
@@ -48,8 +50,10 @@ use crate::world::World;
 /// All faults there are.
 pub const FAULTS: &[&Fault] = &[
     &power_cut::FAULT,
+    &cut_at_work::FAULT,
     &process_crash::FAULT,
     &orderly_stop::FAULT,
+    &first_moments::FAULT,
     &restart_storm::FAULT,
     &pause::FAULT,
     &client_crash::FAULT,
@@ -96,6 +100,8 @@ pub enum How {
         /// Does it; ends when it has gone by.
         strike: for<'a> fn(&'a Scene, &'a mut Random) -> Striking<'a>,
     },
+    /// Once, before anything else: the broker's machine is there, and what runs on it has only begun.
+    First(for<'a> fn(&'a Scene, &'a mut Random) -> Striking<'a>),
     /// It is there until all is healed.
     Weather(fn(&mut Weather, &mut Random)),
 }
@@ -119,6 +125,8 @@ pub struct Weather {
 /// The dangers of one world.
 #[derive(Clone, Debug)]
 pub struct Dangers {
+    /// What strikes before anything else.
+    pub first: Vec<&'static Fault>,
     /// What may strike, as often as it is likely.
     pub blows: Vec<&'static Fault>,
     /// How many times something strikes.
@@ -131,7 +139,7 @@ impl Dangers {
     /// A world in which nothing bad happens.
     #[must_use]
     pub fn none() -> Self {
-        Self { blows: Vec::new(), blow_count: 0, weather: Weather::default() }
+        Self { first: Vec::new(), blows: Vec::new(), blow_count: 0, weather: Weather::default() }
     }
 
     /// The dangers of this seed, without those whose names are given; none in one world of sixteen.
@@ -152,6 +160,7 @@ impl Dangers {
                 How::Blow { weight, .. } => {
                     dangers.blows.extend(std::iter::repeat_n(*fault, weight));
                 }
+                How::First(_) => dangers.first.push(fault),
                 How::Weather(draw) => draw(&mut dangers.weather, &mut random),
             }
         }

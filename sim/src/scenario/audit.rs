@@ -1,6 +1,6 @@
 //! The last client of a run: writes to all partitions once more, and reads everything there is.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use ottla::model::{GroupId, Offset, TopicPartition};
 
 use crate::history::{Awaited, Event, History, RecordId, Verdict, record_of, show, value_of};
 use crate::runtime::SimRuntime;
-use crate::workload::{Habits, MEMBERS, TOPIC};
+use crate::workload::{Habits, TOPIC};
 
 /// Writes down all that there is, or gives what could not be done within [`BOUND`].
 pub(super) async fn audit(
     runtime: SimRuntime,
     habits: Arc<Habits>,
     history: History,
-    member_count: u64,
+    groups: BTreeMap<&'static str, u64>,
     rotten: BTreeSet<TopicPartition>,
 ) -> Result<(), Event> {
     write_once_more(&runtime, &habits, &history).await?;
@@ -32,7 +32,9 @@ pub(super) async fn audit(
         let (start, records) = timeout(&runtime, BOUND, reading).await.map_err(late)??;
         history.note(Event::Read { partition, start, records });
     }
-    until_group_is_stable(&runtime, &habits, &history, member_count).await?;
+    for (name, member_count) in groups {
+        until_group_is_stable(&runtime, &habits, &history, name, member_count).await?;
+    }
     let admin = Admin::new(habits.client(runtime.clone()));
     for group in history.groups() {
         let found = admin.group_offsets(&GroupId::from(group.as_str())).await;
@@ -142,6 +144,7 @@ async fn until_group_is_stable(
     runtime: &SimRuntime,
     habits: &Habits,
     history: &History,
+    name: &str,
     member_count: u64,
 ) -> Result<(), Event> {
     if member_count == 0 {
@@ -150,7 +153,7 @@ async fn until_group_is_stable(
     let admin = Admin::new(habits.client(runtime.clone()));
     let deadline = runtime.now() + GROUP_BOUND;
     loop {
-        let found = admin.describe_group(&GroupId::from(MEMBERS)).await;
+        let found = admin.describe_group(&GroupId::from(name)).await;
         let is_at_rest = found.as_ref().is_ok_and(|group| {
             let mut given: Vec<_> =
                 group.members.iter().flat_map(|m| m.assignment.iter()).collect();
@@ -161,11 +164,11 @@ async fn until_group_is_stable(
         });
         let what = Awaited::Group;
         if is_at_rest {
-            history.note(Event::Await { what, is_done: true, seen: MEMBERS.to_owned() });
+            history.note(Event::Await { what, is_done: true, seen: name.to_owned() });
             return Ok(());
         }
         if runtime.now() >= deadline {
-            let seen = format!("{member_count} members, but {found:?}");
+            let seen = format!("{member_count} members of {name}, but {found:?}");
             return Err(Event::Await { what, is_done: false, seen });
         }
         runtime.sleep(Duration::from_secs(1)).await;

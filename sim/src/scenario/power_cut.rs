@@ -57,7 +57,8 @@ impl Run {
         if !plan.acknowledges_early {
             overrides.push(("log.flush.interval.messages", "1".to_owned()));
         }
-        let names: Vec<_> = dangers.blows.iter().map(|fault| fault.name).collect();
+        let names: Vec<_> =
+            dangers.first.iter().chain(&dangers.blows).map(|fault| fault.name).collect();
         let weather = &dangers.weather;
         world.note(None, format!("{names:?} {weather:?} {habits:?} {overrides:?}"));
         Self { dangers, plan, habits: Arc::new(habits), overrides }
@@ -109,6 +110,12 @@ impl Run {
     async fn nemesis(&self, scene: &Scene) -> Result<(), String> {
         let world = &scene.world;
         let end = self.plan.horizon.map_or(SimTime::FAR, |horizon| world.now() + horizon);
+        for fault in &self.dangers.first {
+            world.note(None, fault.name);
+            if let How::First(strike) = fault.how {
+                strike(scene, &mut world.random(&format!("first {}", fault.name))).await?;
+            }
+        }
         for number in 0..self.dangers.blow_count {
             let mut random = world.random(&format!("blow {number}"));
             let pause = if random.chance(0.3) {
@@ -164,9 +171,9 @@ impl Run {
         history.note(Event::Await { what, is_done: true, seen: "all of them".to_owned() });
         let auditor = world.add_machine("auditor");
         let (habits, history) = (Arc::clone(&self.habits), history.clone());
-        let (member_count, rotten) = (clients.member_count(), scene.damage().rotten.clone());
+        let (groups, rotten) = (clients.groups().clone(), scene.damage().rotten.clone());
         let audited = world
-            .run(auditor, move |runtime| audit(runtime, habits, history, member_count, rotten))
+            .run(auditor, move |runtime| audit(runtime, habits, history, groups, rotten))
             .await;
         scene.expect_no_failures().map_err(broker_ended)?;
         audited.unwrap_or_else(|| Err(stuck("the auditor was killed".to_owned())))

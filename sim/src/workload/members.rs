@@ -14,7 +14,7 @@ use crate::random::Random;
 use crate::runtime::SimRuntime;
 
 /// The group of the members.
-pub const MEMBERS: &str = "members";
+const MEMBERS: &str = "members";
 
 pub(super) const WORKLOAD: Workload = Workload { name: "members", start };
 
@@ -29,7 +29,7 @@ fn start(clients: &mut Clients, random: &mut Random) {
             clients.add(&name, stay)
         };
     }
-    clients.set_member_count(count);
+    clients.expect_group(MEMBERS, count);
 }
 
 async fn stay(runtime: SimRuntime, shared: Shared) {
@@ -48,26 +48,30 @@ async fn come_and_go(runtime: SimRuntime, shared: Shared) {
 }
 
 /// A member that joins before gets no partitions of it, until the next rebalance.
-async fn until_there_is_a_topic(runtime: &SimRuntime, shared: &Shared) {
+pub(super) async fn until_there_is_a_topic(runtime: &SimRuntime, shared: &Shared) {
     let client = shared.habits.client(runtime.clone());
     while client.topic(&TopicName::from(TOPIC), MissingTopic::Leave).await.is_err() {
         pause(runtime, 1_000).await;
     }
 }
 
-/// One life as a member, which ends in good order after so many polls.
-async fn take_part(runtime: &SimRuntime, shared: &Shared, polls: u64) {
-    let Shared { habits, history, .. } = shared;
-    let settings = GroupSettings {
+/// Of a member of this group.
+pub(super) fn settings(group: &str) -> GroupSettings {
+    GroupSettings {
         session_timeout: Duration::from_secs(10),
         rebalance_timeout: Duration::from_secs(20),
         heartbeat_interval: Duration::from_secs(1),
         auto_commit: None,
         reset: Some(OffsetSpec::Earliest),
-        ..GroupSettings::new(GroupId::from(MEMBERS), vec![TopicName::from(TOPIC)])
-    };
+        ..GroupSettings::new(GroupId::from(group), vec![TopicName::from(TOPIC)])
+    }
+}
+
+/// One life as a member, which ends in good order after so many polls.
+async fn take_part(runtime: &SimRuntime, shared: &Shared, polls: u64) {
+    let Shared { habits, history, .. } = shared;
     let life = history.new_life();
-    let mut member = GroupConsumer::new(habits.client(runtime.clone()), settings);
+    let mut member = GroupConsumer::new(habits.client(runtime.clone()), settings(MEMBERS));
     let mut floors: BTreeMap<TopicPartition, i64> = BTreeMap::new();
     let mut handed_out: BTreeMap<TopicPartition, i64> = BTreeMap::new();
     for _ in 0..polls {

@@ -6,17 +6,19 @@
 mod assortment;
 mod bookmarks;
 mod clerk;
+mod deserters;
 mod limited;
 mod members;
 mod producers;
 mod sessions;
 mod spoken;
+mod stragglers;
 mod tails;
 mod trimming;
 mod visitors;
 mod zombies;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -28,8 +30,6 @@ use ottla::client::{
 use ottla::environment::Runtime as _;
 use ottla::model::{ErrorCode, TopicPartition};
 use ottla::record::Compression;
-
-pub use members::MEMBERS;
 
 use crate::history::{History, Polled, Verdict, record_of, show};
 use crate::machine::MachineId;
@@ -50,6 +50,8 @@ pub const WORKLOADS: &[&Workload] = &[
     &limited::WORKLOAD,
     &zombies::WORKLOAD,
     &sessions::WORKLOAD,
+    &stragglers::WORKLOAD,
+    &deserters::WORKLOAD,
 ];
 
 /// One kind of clients.
@@ -114,7 +116,7 @@ pub struct Clients {
     machines: Vec<MachineId>,
     /// Those that come to an end by themselves.
     with_end: BTreeSet<MachineId>,
-    member_count: u64,
+    groups: BTreeMap<&'static str, u64>,
     shared: Shared,
 }
 
@@ -148,7 +150,7 @@ impl Clients {
             world: Arc::clone(world),
             machines: Vec::new(),
             with_end: BTreeSet::new(),
-            member_count: 0,
+            groups: BTreeMap::new(),
             shared,
         };
         for workload in WORKLOADS.iter().filter(|workload| !without.contains(workload.name)) {
@@ -179,8 +181,9 @@ impl Clients {
         self.with_end.insert(machine);
     }
 
-    fn set_member_count(&mut self, count: u64) {
-        self.member_count = count;
+    /// This group has so many members when it is left alone, and they read all partitions of the topic.
+    fn expect_group(&mut self, name: &'static str, member_count: u64) {
+        self.groups.insert(name, member_count);
     }
 
     /// Their machines.
@@ -189,10 +192,10 @@ impl Clients {
         &self.machines
     }
 
-    /// How many members the group [`MEMBERS`] has when it is left alone.
+    /// How many members groups have when they are left alone.
     #[must_use]
-    pub const fn member_count(&self) -> u64 {
-        self.member_count
+    pub const fn groups(&self) -> &BTreeMap<&'static str, u64> {
+        &self.groups
     }
 
     /// Nobody begins anything new any more; what is under way goes on.
