@@ -248,6 +248,11 @@ impl Error {
         }
     }
 
+    /// True when nobody listens where the broker should be, although its machine answers: the process is not there.
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self, Self::Unreachable { cause, .. } if cause.kind() == io::ErrorKind::ConnectionRefused)
+    }
+
     /// What a person can do about it.
     #[must_use]
     pub fn advice(&self) -> &'static str {

@@ -1,12 +1,14 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::metadata::{ClusterImage, MetadataImage};
+use crate::metadata::{BrokerRegistration, ClusterImage, MetadataImage};
 use crate::model::{BrokerEpoch, NodeId, Offset};
 
 /// What only the active controller knows of brokers: when they were heard last and how far they have read.
 ///
-/// None of it is in the log: a new controller gives every broker a whole session before it judges.
+/// None of it is in the log: a new controller gives every broker a whole session before it judges, unless it finds that
+/// nobody listens where the broker should be.
 #[derive(Clone, Debug)]
 pub(super) struct Heartbeats {
     session_timeout: Duration,
@@ -102,6 +104,37 @@ impl Heartbeats {
             && session.connection == Some(connection)
         {
             session.gone_by = Some(gone_by);
+        }
+    }
+
+    /// Those who count as alive and have not been heard of since we became active.
+    pub(super) fn unheard<'a>(
+        &'a self,
+        cluster: &'a ClusterImage,
+    ) -> impl Iterator<Item = &'a BrokerRegistration> {
+        let unfenced = cluster.brokers().map(Arc::as_ref).filter(|broker| !broker.is_fenced);
+        unfenced.filter(|broker| {
+            self.session(broker.id, broker.epoch).is_some_and(|session| !session.is_confirmed)
+        })
+    }
+
+    /// Notes that nobody listens where the broker should be: one that has not been heard of since we became active is gone
+    /// at `gone_by`, or at an earlier such time, unless it is heard until then.
+    pub(super) fn miss(&mut self, id: NodeId, epoch: BrokerEpoch, gone_by: Duration) {
+        if let Some(session) = self.sessions.get_mut(&id)
+            && session.epoch == epoch
+            && !session.is_confirmed
+        {
+            session.gone_by.get_or_insert(gone_by);
+        }
+    }
+
+    /// Notes that the broker's process was last heard of at that time, for which it is given its session.
+    pub(super) fn last_heard(&mut self, id: NodeId, at: Duration) {
+        if let Some(session) = self.sessions.get_mut(&id)
+            && !session.is_confirmed
+        {
+            session.last_contact = session.last_contact.min(at);
         }
     }
 

@@ -43,6 +43,7 @@ mod partitions;
 mod directories;
 mod cluster;
 mod broker_heartbeat;
+mod roll_call;
 mod client_metrics;
 mod configurations;
 mod producer_ids;
@@ -73,6 +74,7 @@ pub use quorum_controller::{Error, Handle, MetadataLog, NotAppended, QuorumContr
 pub use reassignments::{
     AlterReassignments, AlterReassignmentsOutcome, ListReassignments, Reassignment,
 };
+pub use roll_call::{BrokerMissing, BrokerSilent, UnheardBroker, UnheardBrokers};
 pub use topic_names::check_topic_name;
 pub use topics::{
     CreatePartitions, CreateTopics, CreatedTopic, DeleteTopics, DeletedTopic, GrownTopic, NewTopic,

@@ -15,10 +15,11 @@ use uuid::Uuid;
 use super::machine::{Due, Machine};
 use super::{
     AllocateProducerIds, AlterConfigs, AlterPartition, AlterPartitionState, AlterReassignments,
-    AssignReplicas, BrokerDisconnected, BrokerHeartbeat, ConfigChange, ConfigOperation,
-    ConnectionId, CreatePartitions, CreateTopics, DeleteTopics, ElectLeaders, ElectionKind,
-    GrownTopic, IncrementalAlterConfigs, ListReassignments, NewTopic, Refusal, RegisterBroker,
-    Request, Settings, TopicReference, UnregisterBroker, supported_features,
+    AssignReplicas, BrokerDisconnected, BrokerHeartbeat, BrokerMissing, BrokerSilent, ConfigChange,
+    ConfigOperation, ConnectionId, CreatePartitions, CreateTopics, DeleteTopics, ElectLeaders,
+    ElectionKind, GrownTopic, IncrementalAlterConfigs, ListReassignments, NewTopic, Refusal,
+    RegisterBroker, Request, Settings, TopicReference, UnheardBrokers, UnregisterBroker,
+    supported_features,
 };
 use crate::config::NodeConfig;
 use crate::metadata::{
@@ -193,6 +194,23 @@ impl World {
                 connection: ConnectionId(words.number("over").expect("a connection")),
                 grace: Duration::from_millis(words.number("grace").expect("milliseconds")),
             })),
+            "missing" => {
+                let id = words.node(1);
+                let epoch = self.machine.image().cluster().broker(id).map(|broker| broker.epoch);
+                self.ask(&BrokerMissing {
+                    broker_id: id,
+                    broker_epoch: epoch.expect("a broker"),
+                    grace: Duration::from_millis(words.number("grace").expect("milliseconds")),
+                });
+            }
+            "silent" => drop(self.ask(&BrokerSilent {
+                broker_id: words.node(1),
+                silence: Duration::from_millis(words.number("for").expect("milliseconds")),
+            })),
+            "unheard" => {
+                let unheard = self.ask(&UnheardBrokers).unwrap_or_default();
+                self.say(list(&unheard.iter().map(|broker| broker.id).collect::<Vec<_>>()));
+            }
             "assign" => self.assign(&words),
             "reassign" => self.reassign(&words),
             "reassignments" => self.reassignments(),

@@ -17,6 +17,7 @@ mod lifecycle;
 mod publisher;
 mod quorum;
 mod replication;
+mod roll_call;
 mod storage;
 mod topic_settings;
 

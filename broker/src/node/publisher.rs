@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tracing::{error, info, warn};
 
 use super::dynamic_settings::DynamicSettings;
+use super::roll_call;
 use crate::config::NodeConfig;
 use crate::controller;
 use crate::coordinator::GroupCoordinator;
@@ -31,6 +32,8 @@ pub(super) struct Follower<R: Runtime> {
     subscription: Subscription<R>,
     loader: MetadataLoader,
     snapshots: SnapshotRule,
+    /// By which brokers are reached.
+    listener: String,
 }
 
 /// When a snapshot is due. Source: KIP-630, KIP-876.
@@ -75,7 +78,15 @@ impl<R: Runtime> Follower<R> {
             last: runtime.now(),
         };
         let subscription = quorum.subscribe();
-        Self { runtime, quorum, controller, subscription, loader: MetadataLoader::new(), snapshots }
+        Self {
+            runtime,
+            quorum,
+            controller,
+            subscription,
+            loader: MetadataLoader::new(),
+            snapshots,
+            listener: config.inter_broker_listener_name.clone(),
+        }
     }
 
     /// Loads everything below `end` without telling replicas, and gives the image.
@@ -108,6 +119,10 @@ impl<R: Runtime> Follower<R> {
             }
             Event::Leader { epoch, .. } => {
                 self.controller.leader(epoch).await;
+                let (runtime, quorum) = (self.runtime.clone(), self.quorum.clone());
+                let (controller, listener) = (self.controller.clone(), self.listener.clone());
+                let calling = roll_call::call(runtime, quorum, controller, epoch, listener);
+                self.runtime.spawn("roll call", calling);
                 return Ok(None);
             }
             Event::Resigned { epoch } => {

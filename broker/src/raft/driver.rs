@@ -247,21 +247,29 @@ impl<R: Runtime> Driver<R> {
         let Heard { message, bytes } = heard;
         let came = match &message {
             Message::Response(id, response) => {
-                self.note_leaders_high_watermark(response);
+                self.note_leader(response);
                 Some((*id, bytes))
             }
-            Message::Request(..) | Message::Failed(_) => None,
+            Message::Request(..) | Message::Failed(_) | Message::Refused(_) => None,
         };
         let ready = self.quorum.step(self.runtime.now(), message);
         self.carry_out(ready, came).await
     }
 
-    /// So that those who wait until this node has caught up know with what.
-    fn note_leaders_high_watermark(&self, response: &Response) {
-        if let Response::Fetch(fetched) = response
-            && fetched.answer.error == ErrorCode::None
-            && let Some(offset) = fetched.high_watermark
-            && self.shared.view().leaders_high_watermark.is_none()
+    /// A leader lives; and those who wait until this node has caught up learn with what.
+    fn note_leader(&self, response: &Response) {
+        let Response::Fetch(fetched) = response else { return };
+        if fetched.answer.error != ErrorCode::None {
+            return;
+        }
+        let is_news = {
+            let mut view = self.shared.view();
+            // Nobody waits for that.
+            view.heard = fetched.answer.leader.map(|leader| (leader, self.runtime.now()));
+            view.leaders_high_watermark.is_none()
+        };
+        if let Some(offset) = fetched.high_watermark
+            && is_news
         {
             self.shared.change(|view| view.leaders_high_watermark = Some(offset));
         }

@@ -420,11 +420,15 @@ impl World {
         }
     }
 
-    /// Sometimes the sender hears that its connection failed; sometimes it hears nothing.
+    /// Sometimes the sender hears that its connection failed, or was refused; sometimes it hears nothing.
     fn fail(&mut self, sender: Sender) {
         let state = &self.nodes[sender.node];
         if state.machine.is_some() && state.life == sender.life && self.random.one_in(2) {
-            self.step(sender.node, Message::Failed(sender.id));
+            // Nothing that is promised may rest on it being true.
+            let is_refused = self.random.one_in(3);
+            let refused = Message::Refused(sender.id);
+            let failed = if is_refused { refused } else { Message::Failed(sender.id) };
+            self.step(sender.node, failed);
         }
     }
 

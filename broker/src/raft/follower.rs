@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::quorum::Quorum;
 use super::ready::{
     FetchOutcome, FetchRequest, FetchResponse, FetchSnapshotRequest, FetchSnapshotResponse,
@@ -21,9 +23,15 @@ pub(super) struct Follower {
     pub(super) fetch_deadline: Instant,
     /// Whether this leader has answered a fetch yet. Until then pre-votes are granted: the leader may be long dead.
     pub(super) has_fetched: bool,
+    /// How often the leader's connections were refused since it answered last.
+    pub(super) refusals: u8,
     /// The snapshot being fetched, and how many bytes of it are here.
     pub(super) snapshot: Option<(OffsetAndEpoch, u64)>,
 }
+
+/// So often the leader's connections are refused before its followers believe that it is gone. After the first time they
+/// let others stand for election: whoever stands has been refused again and finds them ready.
+const REFUSALS_BELIEVED: u8 = 2;
 
 impl Quorum {
     /// Begins to follow `leader`.
@@ -55,6 +63,7 @@ impl Quorum {
             voted,
             fetch_deadline: now + self.settings().fetch_timeout,
             has_fetched: false,
+            refusals: 0,
             snapshot: None,
         }
     }
@@ -260,11 +269,40 @@ impl Quorum {
         }
     }
 
+    /// Nobody listens where `node` should be. If that is our leader nobody need wait out the fetch time-out: an observer asks
+    /// around, and voters stand for election one after the other, so that they do not split the vote. A leader that lives
+    /// is not disturbed: those who hear it refuse their pre-votes.
+    pub(super) fn on_refused(&mut self, now: Instant, node: NodeId) {
+        let wait = self.place_after(node).map_or(Duration::ZERO, |(place, count)| {
+            self.settings().succession_backoff(place, count)
+        });
+        if let RoleState::Follower(state) = self.role_state_mut()
+            && state.leader == node
+        {
+            state.refusals = state.refusals.saturating_add(1);
+            state.has_fetched = false;
+            if state.refusals == REFUSALS_BELIEVED {
+                state.fetch_deadline = state.fetch_deadline.min(now + wait);
+            }
+        }
+    }
+
+    /// Our place among the voters that are left without `leader`, and how many those are: whoever comes after it in the
+    /// order of ids is the first.
+    fn place_after(&self, leader: NodeId) -> Option<(usize, usize)> {
+        let local = self.local().id;
+        let (before, after): (Vec<_>, Vec<_>) =
+            self.voters().ids().filter(|id| *id != leader).partition(|id| *id < leader);
+        let place = after.iter().chain(&before).position(|id| *id == local)?;
+        Some((place, before.len() + after.len()))
+    }
+
     fn on_leader_alive(&mut self, now: Instant) {
         let deadline = now + self.settings().fetch_timeout;
         if let RoleState::Follower(state) = self.role_state_mut() {
             state.fetch_deadline = deadline;
             state.has_fetched = true;
+            state.refusals = 0;
         }
     }
 }

@@ -12,7 +12,7 @@ use super::error::Error;
 use super::ready::{Request, Response};
 use super::snapshots::Snapshot;
 use super::voters::{Endpoint, VoterSet};
-use crate::environment::Runtime;
+use crate::environment::{Instant, Runtime};
 use crate::log::PartitionLog;
 use crate::model::{LeaderEpoch, NodeId, Offset, OffsetAndEpoch};
 use crate::record::split_all;
@@ -58,6 +58,8 @@ pub(super) struct View {
     /// Where that leader can be reached.
     pub(super) leader_endpoints: Vec<Endpoint>,
     pub(super) high_watermark: Offset,
+    /// The leader that answered us last, and when.
+    pub(super) heard: Option<(NodeId, Instant)>,
     /// The first high watermark that a leader told us in this life.
     pub(super) leaders_high_watermark: Option<Offset>,
     /// The newest snapshot that can be read.
@@ -227,6 +229,12 @@ impl<R: Runtime> Handle<R> {
         let view = self.shared.view();
         let leader = view.leader?;
         (!view.leader_endpoints.is_empty()).then(|| (leader, view.leader_endpoints.clone()))
+    }
+
+    /// Which leader of the quorum was heard of last in this life, and when. To a leader: its predecessor.
+    #[must_use]
+    pub fn last_heard(&self) -> Option<(NodeId, Instant)> {
+        self.shared.view().heard
     }
 
     /// The epoch this node leads, if it does.

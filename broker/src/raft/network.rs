@@ -211,7 +211,9 @@ impl<R: Runtime> Talk<R> {
                 } else {
                     debug!(node = self.node.0, %error, "no answer");
                 }
-                Heard { message: Message::Failed(id), bytes: Bytes::new() }
+                let is_refused = error.is_refused();
+                let message = if is_refused { Message::Refused(id) } else { Message::Failed(id) };
+                Heard { message, bytes: Bytes::new() }
             }
         };
         self.inbox.send(heard).await.is_ok()

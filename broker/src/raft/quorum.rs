@@ -181,6 +181,12 @@ impl Quorum {
                     self.requests.back_off(from, now);
                 }
             }
+            Message::Refused(id) => {
+                if let Some(from) = self.requests.finish(id, now) {
+                    self.requests.back_off(from, now);
+                    self.on_refused(now, from);
+                }
+            }
         }
         self.finish(now)
     }

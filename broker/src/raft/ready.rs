@@ -21,6 +21,8 @@ pub enum Message {
     Response(RequestId, Response),
     /// Our request will not be answered: the connection failed.
     Failed(RequestId),
+    /// Our request has not been sent: where that node should listen, nobody does. Its process is gone.
+    Refused(RequestId),
 }
 
 /// What nodes ask one another.

@@ -21,7 +21,7 @@ use crate::model::{LeaderEpoch, NodeId};
 /// | candidate | leader | a majority voted for us |
 /// | | follower | a leader was heard of |
 /// | | prospective | the election time-out passed |
-/// | follower | prospective | the fetch time-out passed (voters only) |
+/// | follower | prospective | the fetch time-out passed, or the leader's connections are refused (voters only) |
 /// | leader | resigned | a majority stopped fetching, or we shut down |
 /// | resigned | unattached | the election time-out passed: in the next epoch |
 /// | any | unattached, follower | a higher epoch was heard of |

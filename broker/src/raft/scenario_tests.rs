@@ -11,6 +11,8 @@
 //! | `cut 1`, `join 1` | a node loses, or has again, all its links |
 //! | `append 1 3`, `flush 1` | a leader appends so many records; what is written becomes durable |
 //! | `crash 1`, `start 1` | a node loses what is not durable; comes back |
+//! | `kill 1` | the same, and until it is back its machine refuses connections |
+//! | `refuse 1 by=2` | a node's own machine lives, and refuses the connections of another; `accept 1 by=2` ends that |
 //! | `resign 1` | a leader gives up |
 //! | `snapshot 1` | a node writes a snapshot at its high watermark and cuts its log there |
 //! | `vote 2 by=1 epoch=3 last=5@2 [pre] [directory=9] [to=3]` | a vote request out of the blue |
@@ -58,8 +60,11 @@ struct Cluster {
     kraft_version: i16,
     nodes: BTreeMap<i32, Node>,
     cut: BTreeSet<i32>,
+    /// Those who are refused, and by whom.
+    refused: BTreeSet<(i32, i32)>,
     net: VecDeque<Envelope>,
-    tokens: BTreeMap<Token, Option<(i32, RequestId)>>,
+    /// Requests to be answered: who asked whom.
+    tokens: BTreeMap<Token, Option<(i32, i32, RequestId)>>,
     fetched: BTreeMap<i32, Vec<LeaderEpoch>>,
     output: String,
 }
@@ -159,7 +164,30 @@ impl Cluster {
             Envelope::Request(from, ..) => *from != id,
             Envelope::Response(_, _, to, ..) => *to != id,
         });
-        self.tokens.retain(|_, asker| asker.is_none_or(|(from, _)| from != id));
+        self.tokens.retain(|_, asker| asker.is_none_or(|(from, ..)| from != id));
+    }
+
+    /// A dead process closes its connections, and whoever waits for it hears of that.
+    fn kill(&mut self, id: i32) {
+        self.crash(id);
+        let others: Vec<i32> = self.nodes.keys().copied().filter(|other| *other != id).collect();
+        for other in others {
+            self.refuse(other, id);
+        }
+    }
+
+    /// `by` closes its connections to `id` and takes no new ones.
+    fn refuse(&mut self, id: i32, by: i32) {
+        self.refused.insert((id, by));
+        let of_both = |asker: &Option<(i32, i32, RequestId)>| {
+            asker.is_some_and(|(from, to, _)| (from, to) == (id, by))
+        };
+        let waiting = self.tokens.extract_if(.., |_, asker| of_both(asker));
+        let failed: Vec<RequestId> =
+            waiting.filter_map(|(_, asker)| asker.map(|(.., request)| request)).collect();
+        for request in failed {
+            self.act(id, |machine, now| machine.step(now, Message::Failed(request)));
+        }
     }
 
     fn line(&mut self, text: &str) {
@@ -288,22 +316,25 @@ impl Cluster {
         let asker = self.tokens.remove(&token);
         let entries =
             from.map_or(Vec::new(), |from| self.nodes[&id].log[index_of(from)..].to_vec());
-        let to = asker.flatten().map_or("?".to_owned(), |(to, _)| to.to_string());
+        let to = asker.flatten().map_or("?".to_owned(), |(to, ..)| to.to_string());
         if is_news(&response, entries.len()) {
             self.line(&format!("{id} ⇠ {to} {}", describe_response(&response, entries.len())));
         }
-        if let Some((to, request_id)) = asker.flatten() {
+        if let Some((to, _, request_id)) = asker.flatten() {
             self.net.push_back(Envelope::Response(id, request_id, to, response, entries));
         }
     }
 
     fn deliver_one(&mut self, envelope: Envelope) {
         match envelope {
+            Envelope::Request(from, request_id, to, _) if self.refused.contains(&(from, to)) => {
+                self.act(from, |machine, now| machine.step(now, Message::Refused(request_id)));
+            }
             Envelope::Request(from, request_id, to, request) => {
                 if self.cut.contains(&from) || self.cut.contains(&to) || !self.is_up(to) {
                     return;
                 }
-                let token = self.next_token(Some((from, request_id)));
+                let token = self.next_token(Some((from, to, request_id)));
                 self.act(to, |machine, now| machine.step(now, Message::Request(token, request)));
             }
             Envelope::Response(from, request_id, to, mut response, entries) => {
@@ -325,7 +356,7 @@ impl Cluster {
         }
     }
 
-    fn next_token(&mut self, asker: Option<(i32, RequestId)>) -> Token {
+    fn next_token(&mut self, asker: Option<(i32, i32, RequestId)>) -> Token {
         let token = Token(self.tokens.last_key_value().map_or(0, |(token, _)| token.0 + 1));
         self.tokens.insert(token, asker);
         token
@@ -441,7 +472,18 @@ impl Cluster {
             "append" => self.append(id(), words[2].parse().unwrap()),
             "flush" => self.flush(id()),
             "crash" => self.crash(id()),
-            "start" => self.start(id()),
+            "kill" => self.kill(id()),
+            "refuse" | "accept" => {
+                let by = argument(&words, "by").unwrap().parse().unwrap();
+                match words[0] {
+                    "refuse" => self.refuse(id(), by),
+                    _ => drop(self.refused.remove(&(id(), by))),
+                }
+            }
+            "start" => {
+                self.refused.retain(|(_, by)| *by != id());
+                self.start(id());
+            }
             "resign" => self.act(id(), Quorum::resign),
             "snapshot" => self.snapshot(id()),
             "vote" => self.vote(&words),
@@ -588,6 +630,9 @@ scenarios! {
     up_to_date_log_wins,
     check_quorum,
     fetch_timeout,
+    leader_refuses_connections,
+    leader_refuses_one,
+    leader_refuses_two_die,
     divergence,
     high_watermark_needs_own_epoch,
     begin_and_end_epoch,

@@ -69,6 +69,16 @@ pub(super) enum AskError {
     Late,
 }
 
+impl AskError {
+    /// True when nobody listens at the peer's address, although its machine answers.
+    pub(super) fn is_refused(&self) -> bool {
+        match self {
+            Self::Client(error) => error.is_refused(),
+            Self::Odd(_) | Self::Late => false,
+        }
+    }
+}
+
 /// Endpoints as the codec has them, one type for each response.
 macro_rules! endpoints {
     ($endpoints:expr) => {

@@ -186,6 +186,12 @@ impl Cluster {
         usize::try_from(leader.0).unwrap() - 1
     }
 
+    fn active_controller(&self) -> usize {
+        let running = self.nodes.iter().flatten().next().unwrap();
+        let (leader, _) = running.node.quorum().leader_and_epoch();
+        usize::try_from(leader.unwrap().0).unwrap() - 1
+    }
+
     fn replica(
         &self,
         at: usize,
@@ -340,4 +346,22 @@ fn records_of_three_replicas_survive_their_leader_and_it_comes_back() {
 #[test]
 fn records_that_are_flushed_one_by_one_survive_their_leader_too() {
     records_survive_their_leader(&[("log.flush.interval.messages", "1")]);
+}
+
+#[test]
+fn whoever_dies_leading_the_quorum_too_is_replaced_although_no_timeout_has_passed() {
+    let mut cluster = Cluster::start(&[
+        ("broker.session.timeout.ms", "3600000"),
+        ("controller.quorum.fetch.timeout.ms", "3600000"),
+    ]);
+    cluster.create_topic();
+    cluster.produce(0..100);
+    let active = cluster.active_controller();
+    assert!((0..PARTITIONS).any(|partition| cluster.leader(partition) == active));
+
+    cluster.kill(active);
+    cluster.produce(100..200);
+    let left: Vec<usize> = (0..3).filter(|at| *at != active).collect();
+    cluster.until_in_sync(&left);
+    assert_eq!(cluster.count(left[0]), 200);
 }
