@@ -21,6 +21,7 @@ mod log;
 mod log_records;
 mod bench;
 mod server;
+mod cluster;
 mod storage;
 
 use std::ffi::OsString;
@@ -46,6 +47,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run a broker for development, or a cluster of them; what happens without a command, too
+    Dev(server::DevArguments),
     /// Run a broker from a configuration file
     Serve(server::ServeArguments),
     /// List, create, describe, change and delete topics
@@ -126,6 +129,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn run_command(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Dev(arguments) => server::dev(&arguments),
         Command::Serve(arguments) => server::serve(&arguments),
         Command::Topic(it) => {
             as_client(&it.connection, async |context| topic::run(context, it.command).await)

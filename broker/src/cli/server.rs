@@ -7,11 +7,12 @@ use serde::Serialize;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
+use super::cluster::{self, ClusterArguments};
 use super::context::cannot_read;
 use super::failure::{FAILED, Failure};
 use super::topic::key_value;
 use crate::config::NodeConfig;
-use crate::environment::tokio::{TokioRuntime, raise_file_limit};
+use crate::environment::tokio::{TokioRuntime, raise_file_limit, stop_with_parent};
 use crate::environment::{Disk as _, FileExt as _, OpenMode, Runtime as _, select};
 use crate::log::DirectoryError;
 use crate::node::{Error, Node};
@@ -28,15 +29,27 @@ pub(super) struct DevArguments {
     /// Listen on ports that the system chooses
     #[arg(long)]
     any_port: bool,
+    /// Run a cluster of so many brokers, each a process and a controller too, on ports from --port on
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=BROKERS_MAX))]
+    brokers: u16,
+    /// In a cluster, start a broker that died again after so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    restart: Option<u32>,
     #[command(flatten)]
     common: CommonArguments,
 }
+
+/// More controllers than that make no cluster safer, only slower.
+const BROKERS_MAX: i64 = 9;
 
 #[derive(Debug, Args)]
 pub(super) struct ServeArguments {
     /// Kafka's server.properties
     #[arg(short, long, value_name = "FILE")]
     config: PathBuf,
+    /// Stop when the process that started this one ends
+    #[arg(long, hide = true)]
+    stop_with_parent: bool,
     #[command(flatten)]
     common: CommonArguments,
 }
@@ -68,6 +81,12 @@ enum LogFormat {
 
 /// Runs a broker with defaults for development.
 pub(super) fn dev(arguments: &DevArguments) -> Result<(), Failure> {
+    if arguments.brokers > 1 {
+        return dev_cluster(arguments);
+    }
+    if arguments.restart.is_some() {
+        return Err(Failure::usage("--restart is for a cluster: say --brokers, too"));
+    }
     let mut overrides = Vec::new();
     let port = if arguments.any_port { Some(0) } else { arguments.port };
     if let Some(port) = port {
@@ -86,8 +105,36 @@ pub(super) fn dev(arguments: &DevArguments) -> Result<(), Failure> {
     run(&arguments.common, "warn", async move |_| Ok(config))
 }
 
+fn dev_cluster(arguments: &DevArguments) -> Result<(), Failure> {
+    let common = &arguments.common;
+    let port = arguments.port.unwrap_or(9092);
+    // All nodes must know the controllers' ports before any of them runs.
+    if arguments.any_port || port > u16::MAX - 2 * arguments.brokers {
+        return Err(Failure::usage("the ports of a cluster follow one another: say --port"));
+    }
+    let mut each = Vec::new();
+    if let Some(filter) = &common.log {
+        each.extend(["--log".to_owned(), filter.clone()]);
+    }
+    if common.log_format == LogFormat::Json {
+        each.extend(["--log-format".to_owned(), "json".to_owned()]);
+    }
+    cluster::run(&ClusterArguments {
+        data: arguments.data.clone(),
+        brokers: arguments.brokers,
+        port,
+        overrides: common.overrides.clone(),
+        each,
+        restart: arguments.restart.map(|seconds| Duration::from_secs(seconds.into())),
+        is_json: common.print_ready_json,
+    })
+}
+
 /// Runs a broker from a file.
 pub(super) fn serve(arguments: &ServeArguments) -> Result<(), Failure> {
+    if arguments.stop_with_parent {
+        stop_with_parent()?;
+    }
     let path = arguments.config.clone();
     let overrides = arguments.common.overrides.clone();
     run(&arguments.common, "info", async move |runtime| {
@@ -163,7 +210,7 @@ fn run(
         let data = config.log_dirs.first().cloned().unwrap_or_default();
         // Stopped while it starts, it simply stops: start is recovery.
         let node = select! {
-            node = Node::start(runtime, config) => node.map_err(|error| not_started(&error))?,
+            node = Box::pin(Node::start(runtime, config)) => node.map_err(|error| not_started(&error))?,
             () = told_to_stop() => return Ok(()),
         };
         announce(&node, &data, arguments.print_ready_json)?;
@@ -188,7 +235,7 @@ fn run(
 }
 
 /// SIGINT or SIGTERM.
-async fn told_to_stop() {
+pub(super) async fn told_to_stop() {
     use tokio::signal::unix::{SignalKind, signal};
     let terminated = async {
         match signal(SignalKind::terminate()) {

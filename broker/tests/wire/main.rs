@@ -61,7 +61,7 @@ impl Broker {
             .collect();
         let config = NodeConfig::dev(data.to_str().expect("a path of text"), &overrides)
             .expect("a good configuration");
-        let node = Node::start(runtime.clone(), config).await.expect("the node starts");
+        let node = Box::pin(Node::start(runtime.clone(), config)).await.expect("the node starts");
         let broker = Self { runtime, node, data };
         broker.client().await.create(TOPIC).await;
         broker

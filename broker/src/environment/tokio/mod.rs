@@ -20,6 +20,8 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::FutureExt;
@@ -67,6 +69,26 @@ pub fn raise_file_limit() -> io::Result<Option<u64>> {
         setrlimit(Resource::Nofile, limit)?;
     }
     Ok(limit.current)
+}
+
+/// Has this process told to stop (SIGTERM) when the thread that started it ends, however that comes about.
+///
+/// # Errors
+///
+/// The system's.
+pub fn stop_with_parent() -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
+    Ok(())
+}
+
+/// A file at whose end another process may write.
+///
+/// # Errors
+///
+/// The system's.
+pub fn append_to(path: &Path) -> io::Result<Stdio> {
+    std::fs::OpenOptions::new().create(true).append(true).open(path).map(Stdio::from)
 }
 
 impl Default for TokioRuntime {

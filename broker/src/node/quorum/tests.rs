@@ -237,7 +237,7 @@ async fn a_dynamic_quorum_elects_and_goes_on_without_its_first_leader() {
 async fn a_voter_among_several_does_not_format_an_empty_disk_by_itself() {
     for is_static in [true, false] {
         let cluster = Cluster::new(is_static).await;
-        let started = Node::start(cluster.runtime.clone(), cluster.config(1, &[]));
+        let started = Box::pin(Node::start(cluster.runtime.clone(), cluster.config(1, &[])));
         let started = Box::pin(started).await;
         let error = started.err().expect("it does not start");
         assert!(matches!(error, Error::NotFormatted(_)), "{error}");
