@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ottla::config::NodeConfig;
 use ottla::environment::{Runtime, Stop, Stopper, select};
+use ottla::metadata::MetadataImage;
 use ottla::model::ClusterId;
 use ottla::node::{InitialVoters, Node, format_storage};
 use ottla::raft;
@@ -37,7 +38,28 @@ struct Life {
     failures: Vec<(SimTime, String)>,
     /// Asks the process that runs now to stop in good order.
     stopper: Option<Stopper>,
+    /// Looks into the process that runs now.
+    window: Option<Window>,
     quorum: QuorumView,
+}
+
+/// Looks into a process without keeping it alive; none when it has ended.
+struct Window(Box<dyn Fn() -> Option<View> + Send>);
+
+impl std::fmt::Debug for Window {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Window")
+    }
+}
+
+/// A process that serves, from inside. Whoever looks changes nothing.
+pub struct View {
+    /// The partitions that have a replica here.
+    pub replicas: Arc<ReplicaManager<SimRuntime>>,
+    /// What the cluster is, as far as it has heard.
+    pub image: Arc<MetadataImage>,
+    /// The metadata quorum as it sees it.
+    pub quorum: raft::Handle<SimRuntime>,
 }
 
 /// What the processes of a node have been in the metadata quorum, as far as they were looked at.
@@ -97,6 +119,17 @@ impl SimBroker {
     #[must_use]
     pub fn quorum(&self) -> QuorumView {
         self.life().quorum.clone()
+    }
+
+    /// Looks into the process, while it serves: also while it stands still.
+    #[must_use]
+    pub fn view(&self) -> Option<View> {
+        match self.world.state(self.machine) {
+            MachineState::Running | MachineState::Paused => {}
+            MachineState::Idle | MachineState::Unpowered => return None,
+        }
+        let life = self.life();
+        life.window.as_ref().filter(|_| life.is_ready).and_then(|window| (window.0)())
     }
 
     /// Its machine.
@@ -195,6 +228,7 @@ async fn run(
     {
         let mut life = lock(&life);
         life.is_ready = false;
+        life.window = None;
         life.began = runtime.world().now();
         life.stopper = Some(stopper.clone());
     }
@@ -222,6 +256,7 @@ async fn run(
         let mut life = lock(&life);
         life.is_ready = true;
         life.starts += 1;
+        life.window = Some(window(&node));
     }
     let (stop, ended) = (stopper.stop(), Stopper::new());
     let watching = watch(runtime.clone(), node.quorum().clone(), ended.stop(), Arc::clone(&life));
@@ -256,6 +291,15 @@ async fn watch(
         }
         runtime.sleep(LOOKED_AT_EVERY).await;
     }
+}
+
+fn window(node: &Node<SimRuntime>) -> Window {
+    let (replicas, quorum) = (Arc::downgrade(node.replicas()), node.quorum().clone());
+    let image = node.images();
+    Window(Box::new(move || {
+        let replicas = replicas.upgrade()?;
+        Some(View { replicas, image: image(), quorum: quorum.clone() })
+    }))
 }
 
 /// Lets others look at the replicas of a process as long as it lives, without keeping it alive.

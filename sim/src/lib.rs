@@ -14,8 +14,10 @@
 //! On top of that stands what is tried in such worlds:
 //!
 //! - [`broker`]: a machine that runs a whole node
+//! - [`cluster`]: several of them, and when they are whole
 //! - [`workload`]: clients, which write into a [`mod@history`] what they did and were told; the crate `history` judges it
 //! - [`nemesis`]: what goes wrong
+//! - [`invariants`]: what is looked at from outside while a cluster runs
 //! - [`scenario`]: whole stories
 //! - [`planted`]: bugs that a broker is given to see whether they are found
 //! - [`weave`]: all of them in one program
@@ -41,11 +43,14 @@ mod sites;
 pub mod runtime;
 pub mod world;
 pub mod broker;
+pub mod cluster;
+mod wholeness;
 pub mod history;
 pub mod planted;
 pub mod weave;
 pub mod workload;
 pub mod nemesis;
+pub mod invariants;
 pub mod scenario;
 pub mod report;
 pub mod view;

@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
+use sim::cluster::NODES_MAX;
 use sim::scenario::{Plan, names_to_leave_out};
 
 /// Less than everything that a seed draws.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Leaving {
+    /// Worlds of this many nodes; without, one world in eight has a cluster.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=i64::from(NODES_MAX)))]
+    nodes: Option<u32>,
     /// Acknowledges records before they are durable, as Kafka does by default: checkers must find what is lost.
     #[arg(long)]
     acknowledge_early: bool,
@@ -32,6 +36,7 @@ pub(crate) struct Leaving {
 impl Leaving {
     pub(crate) fn plan(&self) -> Plan {
         Plan {
+            nodes: self.nodes,
             acknowledges_early: self.acknowledge_early,
             is_calm: self.calm,
             horizon: self.horizon.map(Duration::from_secs),
@@ -45,6 +50,9 @@ impl Leaving {
 /// What gives this plan again.
 pub(crate) fn of_plan(plan: &Plan) -> Vec<String> {
     let mut options = Vec::new();
+    if let Some(nodes) = plan.nodes {
+        options.extend(["--nodes".to_owned(), nodes.to_string()]);
+    }
     if plan.acknowledges_early {
         options.push("--acknowledge-early".to_owned());
     }
@@ -85,6 +93,7 @@ mod tests {
     #[test]
     fn options_of_a_plan_give_the_plan_again() {
         let full = Plan {
+            nodes: Some(3),
             acknowledges_early: true,
             is_calm: true,
             horizon: Some(Duration::from_secs(8)),

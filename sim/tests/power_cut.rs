@@ -6,8 +6,9 @@ use sim::Report;
 
 #[test]
 fn acknowledged_records_survive_power_cuts_at_any_moment() {
-    let reports = seeds::run(&[1, 2, 3, 4, 5, 6, 7, 9, 10, 12], &[]);
-    seeds::expect_all_hold(&reports, &[]);
+    let options = ["--nodes", "1"];
+    let reports = seeds::run(&[1, 2, 3, 4, 5, 6, 7, 9, 10, 12], &options);
+    seeds::expect_all_hold(&reports, &options);
     // A run in which little happens proves little.
     let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
     let acknowledged =
@@ -29,7 +30,7 @@ fn acknowledged_records_survive_power_cuts_at_any_moment() {
 #[test]
 fn world_without_faults_gives_up_nothing() {
     // Those are left out whose records are to be refused or deleted.
-    let options = ["--calm", "--without", "limited,trimming,zombies"];
+    let options = ["--nodes", "1", "--calm", "--without", "limited,trimming,zombies"];
     let reports = seeds::run(&[1], &options);
     seeds::expect_all_hold(&reports, &options);
     let done = reports[0].result.as_ref().expect("it held");
@@ -41,7 +42,7 @@ fn world_without_faults_gives_up_nothing() {
 /// The checkers are worth something: with Kafka's default flushing, power cuts lose what was acknowledged, and they say so.
 #[test]
 fn broker_that_acknowledges_before_it_syncs_is_caught() {
-    let reports = seeds::run(&[1, 2, 3, 4], &["--acknowledge-early"]);
+    let reports = seeds::run(&[1, 2, 3, 4], &["--nodes", "1", "--acknowledge-early"]);
     let problems: Vec<_> =
         reports.iter().filter_map(|report| report.result.as_ref().err()).collect();
     let is_loss = |problem: &&&String| problem.contains("lost-write") || problem.contains("unseen");

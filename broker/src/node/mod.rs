@@ -326,6 +326,12 @@ impl<R: Runtime> Node<R> {
         self.image.load_full()
     }
 
+    /// Gives what [`image`](Self::image) would, also while others stop the node.
+    pub fn images(&self) -> impl Fn() -> Arc<MetadataImage> + Send + Sync + use<R> {
+        let image = Arc::clone(&self.image);
+        move || image.load_full()
+    }
+
     /// The metadata quorum as this node sees it.
     #[must_use]
     pub const fn quorum(&self) -> &raft::Handle<R> {

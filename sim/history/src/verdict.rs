@@ -99,6 +99,18 @@ verdicts! {
     LostGrowth = "lost-growth",
     /// A topic has another configuration than was acknowledged.
     LostConfig = "lost-config",
+    /// A partition, or the metadata quorum, has had two leaders in one epoch.
+    TwoLeaders = "two-leaders",
+    /// A replica leads that lacks what was committed.
+    IncompleteLeader = "incomplete-leader",
+    /// A broker took back what it took for committed, or takes for committed what it has not.
+    HighWatermark = "high-watermark",
+    /// A leader takes for committed what a replica has not that is said to be in sync.
+    NotInSync = "not-in-sync",
+    /// Two replicas hold different batches at one committed offset.
+    LogsDiffer = "logs-differ",
+    /// Two brokers that have heard the same believe different things of the cluster.
+    ImagesDiffer = "images-differ",
     /// The cluster does not serve in time.
     Stuck = "stuck",
     /// A producer does not get rid of its records in time.

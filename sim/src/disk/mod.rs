@@ -198,6 +198,27 @@ impl SimDisk {
         }
     }
 
+    /// What stands in a file, as processes would read it, without being one: nothing takes time, nothing fails. None when
+    /// there is no such file.
+    #[must_use]
+    pub fn peek(&self, path: &Path, position: u64, length: usize) -> Option<Vec<u8>> {
+        let mut state = self.state();
+        let node = state.tree.find(path).ok()?;
+        let image = state.tree.file(node).ok()?;
+        let mut bytes = vec![0; length];
+        let read = image.read(&mut bytes, position);
+        bytes.truncate(read);
+        Some(bytes)
+    }
+
+    /// The names in a directory, in the same way.
+    #[must_use]
+    pub fn peek_names(&self, path: &Path) -> Option<Vec<String>> {
+        let state = self.state();
+        let node = state.tree.find(path).ok()?;
+        Some(state.tree.names(node).ok()?.live.keys().cloned().collect())
+    }
+
     /// Bytes in use on the device.
     #[must_use]
     pub fn allocated(&self) -> u64 {

@@ -18,7 +18,7 @@ pub(super) const FAULT: Fault = Fault {
 };
 
 async fn strike(scene: &Scene, random: &mut Random) -> Result<(), String> {
-    let disk = scene.world.disk(scene.machine());
+    let disk = scene.world.disk(scene.one(random).machine());
     let data = Path::new(DATA_DIRECTORY);
     let Ok(logs) = disk.list(data).await else { return Ok(()) };
     let logs: Vec<_> = logs.into_iter().filter_map(|entry| partition_of(&entry.name)).collect();

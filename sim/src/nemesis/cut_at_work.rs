@@ -1,4 +1,4 @@
-//! The power goes at a chosen operation of the broker's disk, or right behind it: between the writing of a record and its
+//! The power goes at a chosen operation of a broker's disk, or right behind it: between the writing of a record and its
 //! sync, in the middle of a roll, between a new file and its name. A cut at any time seldom comes there.
 
 use std::time::Duration;
@@ -27,7 +27,8 @@ async fn strike(scene: &Scene, random: &mut Random) -> Result<(), String> {
         DiskOperation::RemoveFile,
         DiskOperation::SetLength,
     ]);
-    let disk = scene.world.disk(scene.machine());
+    let broker = scene.one(random);
+    let disk = scene.world.disk(broker.machine());
     // Few are as likely as many.
     let most = *random.pick(&[3, 30, 300]);
     let nth = random.between(&(1..most));
@@ -40,9 +41,9 @@ async fn strike(scene: &Scene, random: &mut Random) -> Result<(), String> {
         // It has less to do.
         waited = scene.wait(PATIENCE) => waited?,
     }
-    scene.broker.cut_power();
-    scene.world.sleep(short(random)).await;
-    scene.broker.supervise();
+    broker.cut_power();
+    scene.away(broker, short(random)).await;
+    broker.supervise();
     Ok(())
 }
 

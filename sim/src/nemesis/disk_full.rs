@@ -12,6 +12,7 @@ pub(super) const FAULT: Fault = Fault {
 
 async fn strike(scene: &Scene, random: &mut Random) -> Result<(), String> {
     let left = random.below(200_000);
-    let used = scene.world.disk(scene.machine()).allocated();
-    scene.with_bad_disk(short(random), |faults| faults.capacity = used + left).await
+    let broker = scene.one(random);
+    let used = scene.world.disk(broker.machine()).allocated();
+    scene.with_bad_disk(broker, short(random), |faults| faults.capacity = used + left).await
 }

@@ -11,7 +11,7 @@ pub(super) const FAULT: Fault = Fault {
 };
 
 async fn strike(scene: &Scene, random: &mut Random) -> Result<(), String> {
-    let disk = scene.world.disk(scene.machine());
+    let disk = scene.world.disk(scene.one(random).machine());
     let mut before = None;
     let millis = random.between(&(10..2_000));
     scene.count("disk stalled");

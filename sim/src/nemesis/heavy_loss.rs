@@ -1,4 +1,4 @@
-//! On the ways between one client and the broker nearly everything gets lost, and kernels are short of patience: what they
+//! On the ways between one client, or broker, and a broker nearly everything gets lost, and kernels are short of patience: what they
 //! repeat in vain for some seconds they give up, and the connection with it.
 
 use std::time::Duration;
@@ -18,7 +18,13 @@ async fn strike(scene: &Scene, random: &mut Random) -> Result<(), String> {
     if scene.clients.is_empty() {
         return Ok(());
     }
-    let (broker, client) = (scene.machine(), scene.client(random));
+    let broker = scene.one(random).machine();
+    // Brokers are each other's clients.
+    let client = if scene.is_cluster() && random.chance(0.5) {
+        scene.one(random).machine()
+    } else {
+        scene.client(random)
+    };
     let network = scene.world.network();
     let patience = some_time(random, Duration::from_millis(500), Duration::from_secs(20));
     let mut before = None;

@@ -17,5 +17,6 @@ async fn strike(scene: &Scene, random: &mut Random) -> Result<(), String> {
         faults.read_error = if reads { rate } else { 0.0 };
         faults.write_error = if writes || !reads { rate } else { 0.0 };
     };
-    scene.with_bad_disk(short(random), worsen).await
+    let broker = scene.one(random);
+    scene.with_bad_disk(broker, short(random), worsen).await
 }

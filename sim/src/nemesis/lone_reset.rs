@@ -12,7 +12,7 @@ pub(super) const FAULT: Fault = Fault {
 
 fn strike<'a>(scene: &'a Scene, random: &'a mut Random) -> Striking<'a> {
     let network = scene.world.network();
-    let connections = network.connections_of(scene.machine());
+    let connections = network.connections_of(scene.one(random).machine());
     if !connections.is_empty() {
         scene.count("one connection reset");
         network.reset(*random.pick(&connections));

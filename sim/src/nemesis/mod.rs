@@ -26,6 +26,8 @@ mod pause;
 mod power_cut;
 mod process_crash;
 mod restart_storm;
+mod scene;
+mod several;
 mod short_write;
 mod slow_sync;
 mod small_pieces;
@@ -34,18 +36,14 @@ mod sync_error;
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ottla::model::TopicPartition;
+pub use scene::{Damage, Losses, Scene};
+pub use several::Strikes;
 
-use crate::broker::SimBroker;
 use crate::disk::DiskFaults;
-use crate::machine::{MachineId, MachineState};
 use crate::network::NetworkFaults;
 use crate::random::Random;
-use crate::timeline::SimTime;
-use crate::world::World;
 
 /// All faults there are.
 pub const FAULTS: &[&Fault] = &[
@@ -114,7 +112,7 @@ pub type Striking<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send +
 pub struct Weather {
     /// The network between all machines.
     pub network: NetworkFaults,
-    /// The broker's disk.
+    /// The disks of the brokers.
     pub disk: DiskFaults,
     /// Which part of the sites in the code is armed to take the rare way.
     pub armed_sites: f64,
@@ -168,117 +166,6 @@ impl Dangers {
     }
 }
 
-/// What a nemesis can reach.
-pub struct Scene {
-    /// The world.
-    pub world: Arc<World>,
-    /// The broker.
-    pub broker: SimBroker,
-    /// The machines of the clients.
-    pub clients: Vec<MachineId>,
-    /// What is to be found at the end otherwise than clients were promised.
-    pub damage: Arc<Mutex<Damage>>,
-}
-
-/// What a fault has done that no broker could hide.
-#[derive(Clone, Debug, Default)]
-pub struct Damage {
-    /// Until when (some seconds are added) a broker may end by itself: its disk fails.
-    pub excused_until: Option<SimTime>,
-    /// Partitions with bytes on the disk that are not those that were written.
-    pub rotten: BTreeSet<TopicPartition>,
-}
-
-impl Scene {
-    /// The broker's machine.
-    #[must_use]
-    pub const fn machine(&self) -> MachineId {
-        self.broker.machine()
-    }
-
-    /// One of the clients, or the broker where there are none.
-    fn client(&self, random: &mut Random) -> MachineId {
-        if self.clients.is_empty() { self.machine() } else { *random.pick(&self.clients) }
-    }
-
-    /// Mostly the broker, else one of the clients.
-    fn broker_or_client(&self, random: &mut Random) -> MachineId {
-        if random.chance(0.7) { self.machine() } else { self.client(random) }
-    }
-
-    /// What has been damaged for good.
-    pub fn damage(&self) -> MutexGuard<'_, Damage> {
-        self.damage.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Counts that something has struck.
-    pub fn count(&self, what: &'static str) {
-        self.world.events().count(what, 1);
-    }
-
-    /// Changes the broker's disk for some time; what it did not bear meanwhile is excused.
-    ///
-    /// # Errors
-    ///
-    /// As [`wait`](Self::wait).
-    pub async fn with_bad_disk(
-        &self,
-        duration: Duration,
-        worsen: impl FnOnce(&mut DiskFaults) + Send,
-    ) -> Result<(), String> {
-        let disk = self.world.disk(self.machine());
-        let mut before = None;
-        disk.set_faults(|faults| {
-            before = Some(faults.clone());
-            worsen(faults);
-        });
-        self.damage().excused_until = Some(SimTime::FAR);
-        let waited = self.wait(duration).await;
-        if let Some(before) = before {
-            disk.set_faults(|faults| *faults = before);
-        }
-        self.damage().excused_until = Some(self.world.now() + EXCUSED_AFTER);
-        waited
-    }
-
-    /// Lets time pass, and starts the broker again where it has ended.
-    ///
-    /// # Errors
-    ///
-    /// What it said when it has ended without a reason.
-    pub async fn wait(&self, duration: Duration) -> Result<(), String> {
-        let end = self.world.now() + duration;
-        while self.world.now() < end {
-            self.world.sleep(SUPERVISED_EVERY.min(end.since(self.world.now()))).await;
-            self.expect_no_failures()?;
-            if self.world.state(self.machine()) == MachineState::Idle {
-                self.broker.supervise();
-            }
-        }
-        Ok(())
-    }
-
-    /// With a disk that only loses power there is no reason for a broker to end by itself.
-    ///
-    /// # Errors
-    ///
-    /// When it has.
-    pub fn expect_no_failures(&self) -> Result<(), String> {
-        let failures = self.broker.take_failures();
-        let Some((began, failure)) = failures.into_iter().next() else { return Ok(()) };
-        let now = self.world.now();
-        let excused_until = self.damage().excused_until;
-        // What began on a bad disk may take its time to give up.
-        let is_excused = excused_until
-            .is_some_and(|until| now <= until || (began <= until && now.since(until) <= GIVING_UP));
-        if is_excused {
-            self.count("broker ended because of its disk");
-            return Ok(());
-        }
-        Err(failure)
-    }
-}
-
 /// The end of a blow that takes no time.
 fn done<'a>() -> Striking<'a> {
     Box::pin(std::future::ready(Ok(())))
@@ -293,14 +180,6 @@ pub fn some_time(random: &mut Random, low: Duration, high: Duration) -> Duration
 fn short(random: &mut Random) -> Duration {
     some_time(random, Duration::from_millis(1), Duration::from_secs(20))
 }
-
-const SUPERVISED_EVERY: Duration = Duration::from_millis(200);
-
-/// How long after an error of its disk a broker may still fall over it.
-const EXCUSED_AFTER: Duration = Duration::from_secs(10);
-
-/// How long a broker waits for its own controller, at most.
-const GIVING_UP: Duration = Duration::from_secs(90);
 
 #[cfg(test)]
 mod tests {

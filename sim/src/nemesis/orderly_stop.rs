@@ -11,7 +11,8 @@ pub(super) const FAULT: Fault = Fault {
 };
 
 async fn strike(scene: &Scene, random: &mut Random) -> Result<(), String> {
-    scene.broker.ask_to_stop();
-    scene.world.sleep(short(random)).await;
+    let broker = scene.one(random);
+    broker.ask_to_stop();
+    scene.away(broker, short(random)).await;
     Ok(())
 }

@@ -12,8 +12,20 @@ pub(super) const FAULT: Fault = Fault {
 };
 
 async fn strike(scene: &Scene, random: &mut Random) -> Result<(), String> {
-    scene.broker.cut_power();
-    scene.world.sleep(short(random)).await;
-    scene.broker.supervise();
+    let mut victims = vec![scene.one(random)];
+    if scene.is_cluster() && scene.may_lose_anytime() && random.chance(0.3) {
+        // One feed for several machines, or for all of them.
+        let first = victims[0].machine();
+        let others = scene.brokers.iter().filter(|other| other.machine() != first);
+        let chance = random.unit();
+        victims.extend(others.filter(|_| random.chance(chance)));
+    }
+    victims.iter().for_each(|broker| broker.cut_power());
+    victims.iter().for_each(|broker| scene.keep_down(broker));
+    let duration = short(random);
+    for broker in victims {
+        scene.away(broker, duration).await;
+        broker.supervise();
+    }
     Ok(())
 }

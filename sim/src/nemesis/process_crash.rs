@@ -12,12 +12,14 @@ pub(super) const FAULT: Fault = Fault {
 
 async fn strike(scene: &Scene, random: &mut Random) -> Result<(), String> {
     scene.count("broker killed");
-    scene.broker.crash();
-    scene.world.sleep(short(random) / 10).await;
+    let broker = scene.one(random);
+    broker.crash();
+    let pause = short(random);
+    scene.away(broker, if scene.is_cluster() { pause } else { pause / 10 }).await;
     // The power may go before the process is back, while the page cache is all there is.
-    if random.chance(0.2) {
-        scene.broker.cut_power();
+    if random.chance(0.2) && scene.may_lose_anytime() {
+        broker.cut_power();
     }
-    scene.broker.supervise();
+    broker.supervise();
     Ok(())
 }

@@ -14,13 +14,14 @@ pub(super) const FAULT: Fault = Fault {
 
 async fn strike(scene: &Scene, random: &mut Random) -> Result<(), String> {
     scene.count("restart storm");
+    let broker = scene.one(random);
     for _ in 0..random.between(&(3..12)) {
-        if random.chance(0.3) {
-            scene.broker.cut_power();
+        if random.chance(0.3) && scene.may_lose_anytime() {
+            broker.cut_power();
         } else {
-            scene.broker.crash();
+            broker.crash();
         }
-        scene.broker.supervise();
+        broker.supervise();
         let patience = some_time(random, Duration::from_micros(100), Duration::from_millis(500));
         scene.world.sleep(patience).await;
         scene.expect_no_failures()?;

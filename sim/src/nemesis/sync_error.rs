@@ -13,17 +13,21 @@ pub(super) const FAULT: Fault = Fault {
 
 async fn strike(scene: &Scene, random: &mut Random) -> Result<(), String> {
     let rate = random.log_uniform(0.01, 1.0);
-    scene.with_bad_disk(short(random), |faults| faults.sync_error = rate).await?;
+    let broker = scene.one(random);
+    scene.with_bad_disk(broker, short(random), |faults| faults.sync_error = rate).await?;
+    if !scene.may_lose_anytime() {
+        return Ok(());
+    }
     if random.chance(0.3) {
         // Pages are forgotten while nobody has the file open: a process that runs keeps its own for busy ones.
-        scene.broker.crash();
-        scene.world.disk(scene.machine()).drop_clean_pages();
-        scene.broker.supervise();
+        broker.crash();
+        scene.world.disk(broker.machine()).drop_clean_pages();
+        broker.supervise();
     } else if random.chance(0.5) {
         // Soon enough that what a broker came back with is nowhere else yet.
         scene.wait(short(random)).await?;
-        scene.broker.cut_power();
-        scene.broker.supervise();
+        broker.cut_power();
+        broker.supervise();
     }
     Ok(())
 }

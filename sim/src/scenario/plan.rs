@@ -6,6 +6,8 @@ use std::time::Duration;
 /// Less than everything that a seed draws.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
+    /// How many nodes there are; drawn from the seed without.
+    pub nodes: Option<u32>,
     /// Acknowledges records before they are durable, as Kafka does by default: acknowledged records get lost then, and the
     /// checkers must say so.
     pub acknowledges_early: bool,

@@ -8,14 +8,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ottla::client::{Admin, Client, Endpoint, NewTopic, Settings as ClientSettings};
-use ottla::config::NodeConfig;
 use ottla::environment::{Disk, FileExt, OpenMode, Runtime};
-use ottla::model::{ClusterId, ErrorCode, TopicName};
-use ottla::node::{InitialController, InitialVoters};
+use ottla::model::{ErrorCode, TopicName};
 use ottla::record::split_all;
 
 use super::{Plan, Summary};
-use crate::broker::{DATA_DIRECTORY, Formatting, SimBroker};
+use crate::broker::{DATA_DIRECTORY, SimBroker};
+use crate::cluster::{Layout, draw_quorum_overrides, name};
 use crate::machine::{MachineId, MachineState};
 use crate::nemesis::some_time;
 use crate::network::NetworkFaults;
@@ -40,13 +39,13 @@ type Made = Arc<Mutex<BTreeSet<String>>>;
 
 async fn run(world: &Arc<World>, plan: &Plan) -> Result<Summary, String> {
     let mut random = world.random("quorum options");
-    let options = Options::draw(&mut random);
-    world.note(None, format!("{options:?}"));
+    let layout = draw_layout(&mut random);
+    world.note(None, format!("{layout:?}"));
     if !plan.is_calm && random.chance(0.3) {
         let faults = NetworkFaults { loss: random.log_uniform(0.001, 0.05), ..Default::default() };
         world.network().set_faults(|now| *now = faults);
     }
-    let nodes: Vec<SimBroker> = (1..=NODES).map(|id| options.start(world, id)).collect();
+    let nodes = layout.start(world);
     let made = Made::default();
     let clerk = world.add_machine("clerk");
     let topics = Arc::clone(&made);
@@ -90,71 +89,11 @@ async fn run(world: &Arc<World>, plan: &Plan) -> Result<Summary, String> {
 }
 
 /// How the cluster of a world is set up.
-#[derive(Debug)]
-struct Options {
-    is_static: bool,
-    overrides: Vec<(&'static str, String)>,
-    formatting: Formatting,
-}
-
-impl Options {
-    fn draw(random: &mut Random) -> Self {
-        let is_static = random.chance(0.5);
-        let mut overrides = vec![
-            ("auto.create.topics.enable", "false".to_owned()),
-            ("initial.broker.registration.timeout.ms", "600000".to_owned()),
-        ];
-        let mut maybe = |name, choices: &[u64]| {
-            if random.chance(0.5) {
-                overrides.push((name, random.pick(choices).to_string()));
-            }
-        };
-        maybe("metadata.log.max.record.bytes.between.snapshots", &[200, 1_000]);
-        maybe("metadata.log.segment.ms", &[500, 2_000]);
-        maybe("controller.quorum.fetch.snapshot.max.bytes", &[100, 1_000]);
-        maybe("controller.quorum.fetch.max.bytes", &[1, 300]);
-        maybe("controller.quorum.election.timeout.ms", &[200, 3_000]);
-        maybe("controller.quorum.fetch.timeout.ms", &[500, 4_000]);
-        maybe("broker.session.timeout.ms", &[5_000]);
-        let controller = |id: u32| {
-            let text = format!("{id}@{}:9093:{}", name(id), DIRECTORIES[id as usize - 1]);
-            InitialController::parse(&text).expect("it is written as it must be")
-        };
-        let voters = if is_static {
-            InitialVoters::Unsaid
-        } else {
-            InitialVoters::Controllers((1..=NODES).map(controller).collect())
-        };
-        let formatting = Formatting { cluster_id: ClusterId::from(CLUSTER), voters };
-        Self { is_static, overrides, formatting }
-    }
-
-    fn start(&self, world: &Arc<World>, id: u32) -> SimBroker {
-        let host = name(id);
-        let listeners = |host: &str| format!("PLAINTEXT://{host}:9092,CONTROLLER://{host}:9093");
-        let all = |text: fn(u32) -> String| (1..=NODES).map(text).collect::<Vec<_>>().join(",");
-        let (voters, servers) = if self.is_static {
-            (all(|id| format!("{id}@{}:9093", name(id))), String::new())
-        } else {
-            (String::new(), all(|id| format!("{}:9093", name(id))))
-        };
-        let own = [
-            ("node.id", id.to_string()),
-            ("listeners", listeners("0.0.0.0")),
-            ("advertised.listeners", listeners(&host)),
-            ("controller.quorum.voters", voters),
-            ("controller.quorum.bootstrap.servers", servers),
-        ];
-        let all = own.iter().chain(&self.overrides);
-        let all: Vec<_> = all.map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
-        let config = NodeConfig::dev(DATA_DIRECTORY, &all);
-        let config = config.expect("the settings go together");
-        SimBroker::start_node(world, &host, config, Some(self.formatting.clone()))
-    }
-}
-
-fn name(id: u32) -> String {
-    format!("node-{id}")
+fn draw_layout(random: &mut Random) -> Layout {
+    let is_static = random.chance(0.5);
+    let mut overrides = vec![("auto.create.topics.enable", "false".to_owned())];
+    overrides.extend(draw_quorum_overrides(random));
+    Layout { count: NODES, is_static, overrides }
 }
 
 /// Makes one topic after the other; those whose answer was lost are asked for again.
@@ -360,12 +299,6 @@ fn lock(made: &Made) -> MutexGuard<'_, BTreeSet<String>> {
 }
 
 const NODES: u32 = 3;
-
-const CLUSTER: &str = "3Db5QLSqSZieL3rJBUUegA";
-
-/// The directory ids of the nodes.
-const DIRECTORIES: [&str; 3] =
-    ["go04439kSB2DvJMjZ9B0cg", "3Db5QLSqSZieL3rJBUUegA", "T1CYXg2DQPmdSYSUI-FNFw"];
 
 /// How long a cluster may take until all nodes serve on healthy machines.
 const READY_BOUND: Duration = Duration::from_secs(90);

@@ -69,8 +69,8 @@ pub const TOPIC: &str = "orders";
 /// How the clients of a run behave.
 #[derive(Clone, Debug)]
 pub struct Habits {
-    /// The broker's machine.
-    pub broker: String,
+    /// The machines of the brokers.
+    pub brokers: Vec<String>,
     /// Partitions of the topic.
     pub partition_count: i32,
     /// Records of each producer.
@@ -93,15 +93,42 @@ impl Habits {
     /// A client with these habits.
     #[must_use]
     pub fn client(&self, runtime: SimRuntime) -> Client<SimRuntime> {
-        let broker = Endpoint::new(self.broker.as_str(), 9092);
+        let brokers = self.brokers.iter().map(|name| Endpoint::new(name.as_str(), 9092)).collect();
         Client::new(
             runtime,
             Settings {
                 request_timeout: self.request_timeout,
                 connect_timeout: self.request_timeout.min(Duration::from_secs(10)),
-                ..Settings::new(vec![broker])
+                ..Settings::new(brokers)
             },
         )
+    }
+
+    /// Any of the brokers.
+    #[must_use]
+    pub fn some_broker(&self, runtime: &SimRuntime) -> &str {
+        match &self.brokers[..] {
+            [one] => one,
+            several => {
+                let which = usize::try_from(runtime.random()).unwrap_or(0) % several.len();
+                &several[which]
+            }
+        }
+    }
+
+    /// The broker that leads a partition, as far as a broker tells.
+    pub(crate) async fn leader_of(
+        &self,
+        runtime: &SimRuntime,
+        partition: &TopicPartition,
+    ) -> Option<String> {
+        if let [one] = &self.brokers[..] {
+            return Some(one.clone());
+        }
+        let cluster = Admin::new(self.client(runtime.clone())).list_topics().await.ok()?;
+        let topic = cluster.topics.get(&partition.topic)?;
+        let leader = topic.partitions.get(&partition.partition)?.leader?;
+        Some(cluster.brokers.get(&leader)?.endpoint.host.to_string())
     }
 
     /// The partitions of the topic.

@@ -56,8 +56,8 @@ struct Reading {
 impl Reading {
     async fn go_on(&mut self, runtime: &SimRuntime, shared: &Shared) -> io::Result<()> {
         let limit = shared.habits.request_timeout;
-        let dialled =
-            timeout(runtime, limit, Line::open(runtime, &shared.habits.broker, "session"));
+        let broker = shared.habits.some_broker(runtime);
+        let dialled = timeout(runtime, limit, Line::open(runtime, broker, "session"));
         let mut line = dialled.await.map_err(io::Error::other)??;
         loop {
             let request = self.request();
@@ -103,6 +103,13 @@ impl Reading {
         let history = &shared.history;
         let poll = history.new_life();
         for data in response.responses.iter().flat_map(|topic| &topic.partitions) {
+            let elsewhere = [ErrorCode::NotLeaderOrFollower, ErrorCode::UnknownTopicOrPartition];
+            if shared.habits.brokers.len() > 1
+                && elsewhere.iter().any(|code| code.code() == data.error_code)
+            {
+                // No replica of it is here, or not yet.
+                continue;
+            }
             if data.error_code != ErrorCode::None.code() {
                 return Err(io::Error::other("a partition cannot be read"));
             }

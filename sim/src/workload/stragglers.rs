@@ -48,7 +48,7 @@ async fn commit_too_late(runtime: &SimRuntime, shared: &Shared) -> io::Result<()
     let Shared { habits, history, .. } = shared;
     let name = format!("straggling-{}", history.new_life());
     let mut member = Member {
-        line: Line::open(runtime, &habits.broker, "straggler").await?,
+        line: Line::open(runtime, habits.some_broker(runtime), "straggler").await?,
         group: GroupId(StrBytes::from_string(name.clone())),
         id: StrBytes::default(),
     };

@@ -27,8 +27,12 @@ async fn visit(runtime: SimRuntime, shared: Shared) {
             let _ = Admin::new(habits.client(runtime.clone())).list_topics().await;
         } else {
             // It need not get through: the broker may be away.
-            let _ =
-                timeout(&runtime, habits.request_timeout, mutter(&runtime, &habits.broker)).await;
+            let _ = timeout(
+                &runtime,
+                habits.request_timeout,
+                mutter(&runtime, habits.some_broker(&runtime)),
+            )
+            .await;
         }
         runtime.world().events().count("short connection", 1);
         pause(&runtime, 500).await;

@@ -75,7 +75,9 @@ impl Producer {
     /// The newer one writes, and once that is acknowledged the others try. True when it can go on.
     async fn speak(&mut self, runtime: &SimRuntime, shared: &Shared) -> io::Result<bool> {
         let Shared { habits, history, .. } = shared;
-        let mut line = Line::open(runtime, &habits.broker, "zombie").await?;
+        let leader = habits.leader_of(runtime, &fenced()).await;
+        let leader = leader.ok_or_else(|| io::Error::other("nobody leads"))?;
+        let mut line = Line::open(runtime, &leader, "zombie").await?;
         // After a start a snapshot tells of the last batch only, as Kafka's does: what counts is what this connection wrote.
         self.known.clear();
         for _ in 0..3 {
