@@ -371,7 +371,7 @@ impl<R: Runtime> Client<R> {
         self.connect(broker.endpoint, lane).await
     }
 
-    /// A connection to some broker: an open one before a new one, known brokers before the bootstrap list.
+    /// A connection to some broker: mostly an open one before a new one, known brokers before the bootstrap list.
     pub(super) async fn any(&self, lane: Lane) -> Result<Connection<R>, Error> {
         let mut candidates: Vec<Endpoint> =
             self.cluster().brokers.values().map(|broker| broker.endpoint.clone()).collect();
@@ -380,8 +380,11 @@ impl<R: Runtime> Client<R> {
                 usize::try_from(self.0.runtime.random() >> 33).unwrap_or(0) % candidates.len();
             candidates.rotate_left(first);
         }
+        // A broker that the others have lost tells for ever what it last heard: now and then another one is asked.
+        let is_open_enough =
+            candidates.len() < 2 || !self.0.runtime.random().is_multiple_of(OTHERS_EVERY);
         candidates.extend(self.0.settings.bootstrap.iter().cloned());
-        for endpoint in &candidates {
+        for endpoint in candidates.iter().filter(|_| is_open_enough) {
             if let Some(open) = self.open_already(endpoint, lane) {
                 return Ok(open);
             }
@@ -454,6 +457,9 @@ impl<R: Runtime> Client<R> {
         Retry::new(self.0.runtime.clone(), limit, pauses)
     }
 }
+
+/// Of so many questions to just any broker one goes to whichever chance picks.
+const OTHERS_EVERY: u64 = 4;
 
 pub(super) fn refusal(name: &TopicName, refused: &[(TopicName, ErrorCode)]) -> Error {
     let code = refused.iter().find(|(refused, _)| refused == name).map(|(_, code)| *code);

@@ -21,7 +21,7 @@ use crate::cluster::{Layout, draw_quorum_overrides, name};
 use crate::disk::DiskFaults;
 use crate::history::{Awaited, Event, History};
 use crate::invariants::Watch;
-use crate::nemesis::{Dangers, Losses, Scene, Strikes, some_time};
+use crate::nemesis::{Dangers, How, Losses, Scene, Strikes, some_time};
 use crate::network::NetworkFaults;
 use crate::random::Random;
 use crate::timeline::SimTime;
@@ -185,10 +185,16 @@ impl Run {
                     continue;
                 }
             }
-            let goes_on = scene.is_cluster() && !is_alone && random.chance(0.5);
-            strikes.begin(scene, fault, random);
-            if !goes_on {
-                strikes.until_over(scene).await?;
+            if !scene.is_cluster() || is_alone {
+                if let How::Blow { strike, .. } = fault.how {
+                    strike(scene, &mut random).await?;
+                }
+            } else {
+                let goes_on = random.chance(0.5);
+                strikes.begin(scene, fault, random);
+                if !goes_on {
+                    strikes.until_over(scene).await?;
+                }
             }
             if is_alone {
                 scene.until_whole(WHOLE_BOUND).await?;

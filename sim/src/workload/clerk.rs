@@ -1,5 +1,7 @@
 //! A client that makes, grows, reconfigures and deletes topics, each name in turn.
 
+use std::time::Duration;
+
 use ottla::client::{Admin, ConfigChange, NewTopic, Resource};
 use ottla::environment::Runtime as _;
 use ottla::model::TopicName;
@@ -61,13 +63,10 @@ async fn change(
             return;
         }
         pause(runtime, 1_000).await;
-        if let Ok(entries) = admin.describe_configs(&resource).await {
-            let found = entries.iter().find(|entry| entry.name == "retention.ms");
-            let found = found.and_then(|entry| entry.value.as_deref());
-            if found != Some(value.as_str()) {
-                let what = format!("retention.ms of {name} was set to {value}, and is {found:?}");
-                history.surprise(Verdict::LostConfig, None, what);
-            }
+        let found = retention_of(runtime, shared, admin, &resource, &value).await;
+        if let Some(found) = found.filter(|found| found.as_deref() != Some(value.as_str())) {
+            let what = format!("retention.ms of {name} was set to {value}, and is {found:?}");
+            history.surprise(Verdict::LostConfig, None, what);
         }
     }
     if runtime.random().is_multiple_of(2) {
@@ -77,3 +76,28 @@ async fn change(
         }
     }
 }
+
+/// What a broker says of it; none when none does. One of several may have lost the others, and says what it last heard: then
+/// another one is asked, until it is what was set or [`APART_MAX`] has passed.
+async fn retention_of(
+    runtime: &SimRuntime,
+    shared: &Shared,
+    admin: &Admin<SimRuntime>,
+    resource: &Resource,
+    set: &str,
+) -> Option<Option<String>> {
+    let deadline = runtime.now() + APART_MAX;
+    loop {
+        let entries = admin.describe_configs(resource).await.ok()?;
+        let found = entries.into_iter().find(|entry| entry.name == "retention.ms");
+        let found = found.and_then(|entry| entry.value);
+        let is_alone = shared.habits.brokers.len() == 1;
+        if is_alone || found.as_deref() == Some(set) || runtime.now() >= deadline {
+            return Some(found);
+        }
+        pause(runtime, 2_000).await;
+    }
+}
+
+/// Longer than brokers of one cluster are apart.
+const APART_MAX: Duration = Duration::from_secs(120);

@@ -1,6 +1,8 @@
 //! The order of one partition: what may be sent next, and what follows from an answer. No I/O, no clock.
 //!
-//! Batches of a partition are numbered when they are first sent and may be under way several at a time. After a failure
+//! Batches of a partition are numbered when they are first sent and may be under way several at a time; but the first of a
+//! producer's epoch goes alone. A broker takes any number from a producer that it does not know: were the second on its way to a
+//! new leader while the first is still with the old one, it would be written before the first. After a failure
 //! nothing new is sent until all that is under way has been answered (the broker refuses whatever follows a gap);
 //! then the failed ones go again, in order and with the same numbers, so that the broker recognises what it has
 //! already. When a number can never be filled, because its batch was refused or ran out of time, the rest is numbered
@@ -38,6 +40,8 @@ pub(super) struct Sequencer {
     /// Under which its numbers count; `None` before the first and after a gap.
     identity: Option<Identity>,
     next_sequence: i32,
+    /// A batch with such a number has been acknowledged, so that the partition knows the producer.
+    is_known: bool,
     /// Failed and to be sent again, by the parcel's number.
     retries: BTreeMap<u64, Parcel>,
     under_way: usize,
@@ -50,7 +54,8 @@ pub(super) struct Sequencer {
 impl Sequencer {
     /// From when on a batch may be sent; `None` while answers must come first.
     pub(super) fn ready_at(&self) -> Option<Instant> {
-        (!self.is_draining || self.under_way == 0).then_some(self.not_before)
+        let goes_alone = self.is_draining || (self.identity.is_some() && !self.is_known);
+        (!goes_alone || self.under_way == 0).then_some(self.not_before)
     }
 
     /// Goes back to sending once all answers are in. After a gap the numbers begin anew under a newer epoch, which
@@ -71,6 +76,7 @@ impl Sequencer {
             });
         }
         self.next_sequence = 0;
+        self.is_known = false;
         let mut lost = Vec::new();
         for (number, mut parcel) in std::mem::take(&mut self.retries) {
             if let Some(doubt) = parcel.doubt.take() {
@@ -125,7 +131,10 @@ impl Sequencer {
         patience: Patience,
     ) -> Option<(Parcel, Result<(), Error>)> {
         self.under_way = self.under_way.checked_sub(1).expect("an answer follows an attempt");
-        let Some(error) = failure else { return Some((parcel, Ok(()))) };
+        let Some(error) = failure else {
+            self.is_known = true;
+            return Some((parcel, Ok(())));
+        };
         self.is_draining = true;
         self.not_before = now + patience.backoff;
         let follows_a_failure =
@@ -261,6 +270,23 @@ mod tests {
         let parcels = all_under_way(&mut sequencer, 3);
         let numbered: Vec<_> = parcels.iter().map(numbers).collect();
         assert_eq!(numbered, [(0, 0), (0, 1), (0, 2)]);
+    }
+
+    #[test]
+    fn first_batch_of_an_epoch_goes_alone_until_the_partition_knows_the_producer() {
+        let mut sequencer = Sequencer::default();
+        assert!(sequencer.ready_at().is_some());
+        let mut parcels = parcels(2).into_iter();
+        let mut first = parcels.next().unwrap();
+        sequencer.begin(&mut first, identity(0)).unwrap();
+        assert_eq!(sequencer.ready_at(), None, "a leader that never heard of it takes any number");
+        assert!(sequencer.answered(first, None, NOW, PATIENCE).is_some());
+        let mut second = parcels.next().unwrap();
+        sequencer.begin(&mut second, identity(0)).unwrap();
+        assert!(sequencer.ready_at().is_some());
+        let mut plain = Sequencer::default();
+        plain.under_way = 1;
+        assert!(plain.ready_at().is_some(), "without numbers there is no order to keep");
     }
 
     #[test]
