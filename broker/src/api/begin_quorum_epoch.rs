@@ -1,5 +1,6 @@
 //! `BeginQuorumEpoch`: a leader introduces itself. Source: KIP-595, KIP-853 (endpoints).
 
+use bytes::Bytes;
 use kafka_protocol::messages::begin_quorum_epoch_request::PartitionData as Asked;
 use kafka_protocol::messages::begin_quorum_epoch_response::{
     NodeEndpoint, PartitionData, TopicData,
@@ -8,22 +9,20 @@ use kafka_protocol::messages::{BeginQuorumEpochRequest, BeginQuorumEpochResponse
 
 use super::context::RequestContext;
 use super::quorum_words::{
-    QUORUM_ENDED, addressee, ask, cluster, epoch, leader_endpoint, leader_id, metadata_partition,
+    Words, addressee, cluster, epoch, leader_endpoint, leader_id, metadata_partition, plain_answer,
+    put, with_leader,
 };
 use super::reply::Outcome;
-use super::wire::{text, wire_node};
+use super::wire::text;
 use crate::environment::Runtime;
 use crate::model::{ErrorCode, NodeId};
-use crate::raft::{self, Answer, Endpoint, METADATA_TOPIC, Request, Response};
+use crate::raft::{self, Endpoint, METADATA_TOPIC, Request, Response};
 
 pub(super) fn handle<R: Runtime>(
     context: &RequestContext<R>,
     request: BeginQuorumEpochRequest,
 ) -> Outcome<BeginQuorumEpochResponse> {
     let cluster_id = cluster(request.cluster_id.as_ref());
-    if cluster_id.as_ref().is_some_and(|theirs| *theirs != context.services.cluster_id) {
-        return Outcome::Now(refused(ErrorCode::InconsistentClusterId));
-    }
     let partition = metadata_partition(
         &request.topics,
         |topic| &topic.topic_name,
@@ -31,15 +30,15 @@ pub(super) fn handle<R: Runtime>(
         |partition| partition.partition_index,
     );
     let asked = partition.and_then(|partition| understood(&request, partition));
-    let Some(asked) = asked else { return Outcome::Now(refused(ErrorCode::InvalidRequest)) };
-    let asked = raft::BeginQuorumEpochRequest { cluster_id, ..asked };
-    let (quorum, listener, version) = context.quorum_context();
-    Outcome::Later(Box::pin(async move {
-        match ask(&quorum, Request::BeginQuorumEpoch(asked), 0).await {
-            Some((Response::BeginQuorumEpoch(answer), _)) => answered(&answer, &listener, version),
-            Some(_) | None => refused(QUORUM_ENDED),
-        }
-    }))
+    let asked = asked
+        .map(|asked| raft::BeginQuorumEpochRequest { cluster_id: cluster_id.clone(), ..asked });
+    put(
+        context,
+        cluster_id.as_ref(),
+        asked.map(Request::BeginQuorumEpoch),
+        0,
+        Words { refused, answered },
+    )
 }
 
 fn understood(
@@ -64,22 +63,12 @@ fn refused(error: ErrorCode) -> BeginQuorumEpochResponse {
     BeginQuorumEpochResponse::default().with_error_code(error.code())
 }
 
-fn answered(answer: &Answer, listener: &str, version: i16) -> BeginQuorumEpochResponse {
-    let partition = PartitionData::default()
-        .with_error_code(answer.error.code())
-        .with_leader_id(wire_node(NodeId(leader_id(answer))))
-        .with_leader_epoch(answer.epoch.value());
-    let topic = TopicData::default()
-        .with_topic_name(TopicName(text(METADATA_TOPIC)))
-        .with_partitions(vec![partition]);
-    let wire = BeginQuorumEpochResponse::default().with_topics(vec![topic]);
-    match leader_endpoint(answer, listener) {
-        Some((leader, endpoint)) if version >= 1 => wire.with_node_endpoints(vec![
-            NodeEndpoint::default()
-                .with_node_id(wire_node(NodeId(leader)))
-                .with_host(text(&endpoint.host))
-                .with_port(endpoint.port),
-        ]),
-        Some(_) | None => wire,
-    }
+fn answered(
+    response: Response,
+    _: Bytes,
+    listener: &str,
+    version: i16,
+) -> Option<BeginQuorumEpochResponse> {
+    let Response::BeginQuorumEpoch(answer) = response else { return None };
+    Some(plain_answer!(BeginQuorumEpochResponse, &answer, listener, version))
 }

@@ -1,5 +1,6 @@
 //! `EndQuorumEpoch`: a leader takes leave and says who should follow. Source: KIP-595, KIP-853 (directories).
 
+use bytes::Bytes;
 use kafka_protocol::messages::end_quorum_epoch_request::PartitionData as Asked;
 use kafka_protocol::messages::end_quorum_epoch_response::{NodeEndpoint, PartitionData, TopicData};
 use kafka_protocol::messages::{EndQuorumEpochRequest, EndQuorumEpochResponse, TopicName};
@@ -7,22 +8,20 @@ use uuid::Uuid;
 
 use super::context::RequestContext;
 use super::quorum_words::{
-    QUORUM_ENDED, ask, cluster, epoch, key, leader_endpoint, leader_id, metadata_partition,
+    Words, cluster, epoch, key, leader_endpoint, leader_id, metadata_partition, plain_answer, put,
+    with_leader,
 };
 use super::reply::Outcome;
-use super::wire::{text, wire_node};
+use super::wire::text;
 use crate::environment::Runtime;
 use crate::model::{ErrorCode, NodeId};
-use crate::raft::{self, Answer, Endpoint, METADATA_TOPIC, Request, Response};
+use crate::raft::{self, Endpoint, METADATA_TOPIC, Request, Response};
 
 pub(super) fn handle<R: Runtime>(
     context: &RequestContext<R>,
     request: EndQuorumEpochRequest,
 ) -> Outcome<EndQuorumEpochResponse> {
     let cluster_id = cluster(request.cluster_id.as_ref());
-    if cluster_id.as_ref().is_some_and(|theirs| *theirs != context.services.cluster_id) {
-        return Outcome::Now(refused(ErrorCode::InconsistentClusterId));
-    }
     let partition = metadata_partition(
         &request.topics,
         |topic| &topic.topic_name,
@@ -30,15 +29,15 @@ pub(super) fn handle<R: Runtime>(
         |partition| partition.partition_index,
     );
     let asked = partition.and_then(|partition| understood(&request, partition));
-    let Some(asked) = asked else { return Outcome::Now(refused(ErrorCode::InvalidRequest)) };
-    let asked = raft::EndQuorumEpochRequest { cluster_id, ..asked };
-    let (quorum, listener, version) = context.quorum_context();
-    Outcome::Later(Box::pin(async move {
-        match ask(&quorum, Request::EndQuorumEpoch(asked), 0).await {
-            Some((Response::EndQuorumEpoch(answer), _)) => answered(&answer, &listener, version),
-            Some(_) | None => refused(QUORUM_ENDED),
-        }
-    }))
+    let asked =
+        asked.map(|asked| raft::EndQuorumEpochRequest { cluster_id: cluster_id.clone(), ..asked });
+    put(
+        context,
+        cluster_id.as_ref(),
+        asked.map(Request::EndQuorumEpoch),
+        0,
+        Words { refused, answered },
+    )
 }
 
 fn understood(
@@ -66,22 +65,12 @@ fn refused(error: ErrorCode) -> EndQuorumEpochResponse {
     EndQuorumEpochResponse::default().with_error_code(error.code())
 }
 
-fn answered(answer: &Answer, listener: &str, version: i16) -> EndQuorumEpochResponse {
-    let partition = PartitionData::default()
-        .with_error_code(answer.error.code())
-        .with_leader_id(wire_node(NodeId(leader_id(answer))))
-        .with_leader_epoch(answer.epoch.value());
-    let topic = TopicData::default()
-        .with_topic_name(TopicName(text(METADATA_TOPIC)))
-        .with_partitions(vec![partition]);
-    let wire = EndQuorumEpochResponse::default().with_topics(vec![topic]);
-    match leader_endpoint(answer, listener) {
-        Some((leader, endpoint)) if version >= 1 => wire.with_node_endpoints(vec![
-            NodeEndpoint::default()
-                .with_node_id(wire_node(NodeId(leader)))
-                .with_host(text(&endpoint.host))
-                .with_port(endpoint.port),
-        ]),
-        Some(_) | None => wire,
-    }
+fn answered(
+    response: Response,
+    _: Bytes,
+    listener: &str,
+    version: i16,
+) -> Option<EndQuorumEpochResponse> {
+    let Response::EndQuorumEpoch(answer) = response else { return None };
+    Some(plain_answer!(EndQuorumEpochResponse, &answer, listener, version))
 }

@@ -10,7 +10,9 @@ use kafka_protocol::messages::fetch_snapshot_response::{
 use kafka_protocol::messages::{FetchSnapshotRequest, FetchSnapshotResponse, TopicName};
 
 use super::context::RequestContext;
-use super::quorum_words::{QUORUM_ENDED, ask, cluster, epoch, key, leader_endpoint, leader_id};
+use super::quorum_words::{
+    Words, cluster, epoch, is_foreign, key, leader_endpoint, leader_id, put, with_leader,
+};
 use super::reply::Outcome;
 use super::wire::{text, wire_node};
 use crate::environment::Runtime;
@@ -22,7 +24,7 @@ pub(super) fn handle<R: Runtime>(
     request: FetchSnapshotRequest,
 ) -> Outcome<FetchSnapshotResponse> {
     let cluster_id = cluster(request.cluster_id.as_ref());
-    if cluster_id.as_ref().is_some_and(|theirs| *theirs != context.services.cluster_id) {
+    if is_foreign(context, cluster_id.as_ref()) {
         return Outcome::Now(refused(ErrorCode::InconsistentClusterId));
     }
     let [topic] = request.topics.as_slice() else {
@@ -34,20 +36,11 @@ pub(super) fn handle<R: Runtime>(
     if topic.name.as_str() != METADATA_TOPIC || partition.partition != 0 {
         return Outcome::Now(unknown(topic, partition));
     }
-    let Some(asked) = understood(request.replica_id.0, partition) else {
-        return Outcome::Now(refused(ErrorCode::InvalidRequest));
-    };
-    let asked = raft::FetchSnapshotRequest { cluster_id, ..asked };
+    let asked = understood(request.replica_id.0, partition)
+        .map(|asked| raft::FetchSnapshotRequest { cluster_id: cluster_id.clone(), ..asked });
     let bytes_max = usize::try_from(request.max_bytes).unwrap_or(0);
-    let (quorum, listener, version) = context.quorum_context();
-    Outcome::Later(Box::pin(async move {
-        match ask(&quorum, Request::FetchSnapshot(asked), bytes_max).await {
-            Some((Response::FetchSnapshot(response), bytes)) => {
-                answered(&response, bytes, &listener, version)
-            }
-            Some(_) | None => refused(QUORUM_ENDED),
-        }
-    }))
+    let asked = asked.map(Request::FetchSnapshot);
+    put(context, cluster_id.as_ref(), asked, bytes_max, Words { refused, answered })
 }
 
 fn understood(replica: i32, partition: &Asked) -> Option<raft::FetchSnapshotRequest> {
@@ -79,11 +72,12 @@ fn unknown(topic: &AskedTopic, partition: &Asked) -> FetchSnapshotResponse {
 }
 
 fn answered(
-    response: &raft::FetchSnapshotResponse,
+    response: Response,
     bytes: Bytes,
     listener: &str,
     version: i16,
-) -> FetchSnapshotResponse {
+) -> Option<FetchSnapshotResponse> {
+    let Response::FetchSnapshot(response) = response else { return None };
     let answer = &response.answer;
     let leader = LeaderIdAndEpoch::default()
         .with_leader_id(wire_node(NodeId(leader_id(answer))))
@@ -102,13 +96,5 @@ fn answered(
         .with_name(TopicName(text(METADATA_TOPIC)))
         .with_partitions(vec![partition]);
     let wire = FetchSnapshotResponse::default().with_topics(vec![topic]);
-    match leader_endpoint(answer, listener) {
-        Some((leader, endpoint)) if version >= 1 => wire.with_node_endpoints(vec![
-            NodeEndpoint::default()
-                .with_node_id(wire_node(NodeId(leader)))
-                .with_host(text(&endpoint.host))
-                .with_port(endpoint.port),
-        ]),
-        Some(_) | None => wire,
-    }
+    Some(if version >= 1 { with_leader!(wire, NodeEndpoint, answer, listener) } else { wire })
 }

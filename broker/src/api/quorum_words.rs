@@ -1,16 +1,18 @@
 //! What requests within the metadata quorum have in common: they are about one partition, and name nodes and directories.
 
+use bytes::Bytes;
 use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
 use super::context::RequestContext;
+use super::reply::Outcome;
 use crate::environment::Runtime;
 use crate::model::{ClusterId, DirectoryId, ErrorCode, LeaderEpoch, NodeId};
-use crate::raft::{self, Answer, Endpoint, METADATA_TOPIC, ReplicaKey, Request, Response};
+use crate::raft::{Answer, Endpoint, METADATA_TOPIC, ReplicaKey, Request, Response};
 
 /// What a peer is answered when the quorum of this node has ended.
-pub(super) const QUORUM_ENDED: ErrorCode = ErrorCode::BrokerNotAvailable;
+const QUORUM_ENDED: ErrorCode = ErrorCode::BrokerNotAvailable;
 
 /// The only partition of a request, when it is that of the metadata log.
 pub(super) fn metadata_partition<'a, T, P>(
@@ -54,24 +56,80 @@ pub(super) fn epoch(epoch: i32) -> Option<LeaderEpoch> {
     LeaderEpoch::from_wire(epoch)
 }
 
-/// Puts a request to the quorum. What cannot be answered, because the quorum has ended, is [`QUORUM_ENDED`].
-pub(super) async fn ask<R: Runtime>(
-    quorum: &raft::Handle<R>,
-    request: Request,
-    bytes_max: usize,
-) -> Option<(Response, bytes::Bytes)> {
-    match quorum.ask(request, bytes_max).await {
-        Ok(answered) => Some((answered.response, answered.bytes)),
-        Err(error) => {
-            tracing::debug!(%error, "the metadata quorum does not answer");
-            None
-        }
-    }
+/// How an API answers, in its own structures.
+pub(super) struct Words<W> {
+    /// With nothing but an error.
+    pub(super) refused: fn(ErrorCode) -> W,
+    /// With what the quorum said, and the bytes that go with it, to a request of this version that came over that listener;
+    /// `None` when that is no answer to it.
+    pub(super) answered: fn(Response, Bytes, &str, i16) -> Option<W>,
 }
 
-impl<R: Runtime> RequestContext<R> {
-    /// What an answer of the quorum needs once it comes, without holding on to the request.
-    pub(super) fn quorum_context(&self) -> (raft::Handle<R>, String, i16) {
-        (self.services.quorum.clone(), self.peer.listener.clone(), self.version())
+/// Puts a request to the quorum, unless it comes from another cluster or was not understood (`None`).
+pub(super) fn put<R: Runtime, W: Send + 'static>(
+    context: &RequestContext<R>,
+    cluster_id: Option<&ClusterId>,
+    asked: Option<Request>,
+    bytes_max: usize,
+    words: Words<W>,
+) -> Outcome<W> {
+    if is_foreign(context, cluster_id) {
+        return Outcome::Now((words.refused)(ErrorCode::InconsistentClusterId));
     }
+    let Some(request) = asked else {
+        return Outcome::Now((words.refused)(ErrorCode::InvalidRequest));
+    };
+    let (quorum, listener) = (context.services.quorum.clone(), context.peer.listener.clone());
+    let version = context.version();
+    Outcome::Later(Box::pin(async move {
+        let answer = match quorum.ask(request, bytes_max).await {
+            Ok(answer) => (words.answered)(answer.response, answer.bytes, &listener, version),
+            Err(error) => {
+                tracing::debug!(%error, "the metadata quorum does not answer");
+                None
+            }
+        };
+        answer.unwrap_or_else(|| (words.refused)(QUORUM_ENDED))
+    }))
 }
+
+/// True when the sender says that it belongs to another cluster.
+pub(super) fn is_foreign<R: Runtime>(
+    context: &RequestContext<R>,
+    cluster_id: Option<&ClusterId>,
+) -> bool {
+    cluster_id.is_some_and(|theirs| *theirs != context.services.cluster_id)
+}
+
+/// Adds to an answer where its sender's leader is reached. The codec has a type of its own for this in each API.
+macro_rules! with_leader {
+    ($wire:expr, $endpoint:ident, $answer:expr, $listener:expr) => {
+        match leader_endpoint($answer, $listener) {
+            Some((leader, endpoint)) => $wire.with_node_endpoints(vec![
+                $endpoint::default()
+                    .with_node_id(leader.into())
+                    .with_host(text(&endpoint.host))
+                    .with_port(endpoint.port.into()),
+            ]),
+            None => $wire,
+        }
+    };
+}
+pub(super) use with_leader;
+
+/// The answer that is nothing but what its sender says of itself.
+macro_rules! plain_answer {
+    ($response:ident, $answer:expr, $listener:expr, $version:expr) => {{
+        let answer = $answer;
+        let partition = PartitionData::default()
+            .with_error_code(answer.error.code())
+            .with_leader_id(leader_id(answer).into())
+            .with_leader_epoch(answer.epoch.value());
+        let topic = TopicData::default()
+            .with_topic_name(TopicName(text(METADATA_TOPIC)))
+            .with_partitions(vec![partition]);
+        let wire = $response::default().with_topics(vec![topic]);
+        if $version >= 1 { with_leader!(wire, NodeEndpoint, answer, $listener) } else { wire }
+    }};
+}
+pub(super) use plain_answer;

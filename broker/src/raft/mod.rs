@@ -26,7 +26,7 @@
 //!
 //! [`Quorum`] is a machine without clock, disk or network: messages, ticks and the news of a flush go in, a list of
 //! [`Ready`] comes out, which the driver carries out in that order. One role is one file (`unattached.rs`, `prospective.rs`,
-//! `candidate.rs`, `follower.rs`, `leader.rs`, `resigned.rs`). Around it, `driver.rs` carries that out with a log,
+//! `candidate.rs`, `follower.rs`, `leader.rs`, `resigned.rs`). Around it, `driver.rs` and `steps.rs` carry that out with a log,
 //! a disk and peers (`load.rs` reads the disk first; `network.rs` has the connections, `wire.rs` the codec's words),
 //! `handle.rs` is what the rest of the node sees, `snapshots.rs` and the end of `election_state.rs` are files.
 //!
@@ -64,6 +64,7 @@ mod wire;
 mod network;
 mod load;
 mod driver;
+mod steps;
 
 #[cfg(test)]
 mod driver_tests;

@@ -13,7 +13,7 @@ use kafka_protocol::messages::{FetchRequest, FetchResponse};
 
 use crate::api::context::RequestContext;
 use crate::api::quorum_words::{
-    QUORUM_ENDED, ask, cluster, epoch, key, leader_endpoint, leader_id,
+    Words, cluster, epoch, key, leader_endpoint, leader_id, put, with_leader,
 };
 use crate::api::reply::Outcome;
 use crate::api::wire::{text, wire_node};
@@ -29,28 +29,16 @@ pub(super) fn handle<R: Runtime>(
     request: &FetchRequest,
 ) -> Outcome<FetchResponse> {
     let cluster_id = cluster(request.cluster_id.as_ref());
-    if cluster_id.as_ref().is_some_and(|theirs| *theirs != context.services.cluster_id) {
-        return Outcome::Now(refused(ErrorCode::InconsistentClusterId));
-    }
-    let Some(partition) = partition_of(request) else {
-        return Outcome::Now(refused(ErrorCode::InvalidRequest));
-    };
     let version = context.version();
-    let Some(asked) = understood(request, partition, version) else {
-        return Outcome::Now(refused(ErrorCode::InvalidRequest));
-    };
-    let asked = raft::FetchRequest { cluster_id, ..asked };
+    let partition = partition_of(request);
+    let asked = partition
+        .and_then(|partition| understood(request, partition, version))
+        .map(|asked| raft::FetchRequest { cluster_id: cluster_id.clone(), ..asked });
     let ours = context.services.config.quorum.fetch_max_bytes;
-    let bytes_max = usize::try_from(partition.partition_max_bytes).unwrap_or(0).min(ours);
-    let (quorum, listener, version) = context.quorum_context();
-    Outcome::Later(Box::pin(async move {
-        match ask(&quorum, Request::Fetch(asked), bytes_max).await {
-            Some((Response::Fetch(response), bytes)) => {
-                answered(&response, bytes, &listener, version)
-            }
-            Some(_) | None => refused(QUORUM_ENDED),
-        }
-    }))
+    let theirs = partition.map_or(0, |partition| partition.partition_max_bytes);
+    let bytes_max = usize::try_from(theirs).unwrap_or(0).min(ours);
+    let words = Words { refused, answered };
+    put(context, cluster_id.as_ref(), asked.map(Request::Fetch), bytes_max, words)
 }
 
 /// The metadata log, which is known by its id only: fetches of versions that name topics do not reach it.
@@ -89,11 +77,12 @@ fn refused(error: ErrorCode) -> FetchResponse {
 }
 
 fn answered(
-    response: &raft::FetchResponse,
+    response: Response,
     bytes: Bytes,
     listener: &str,
     version: i16,
-) -> FetchResponse {
+) -> Option<FetchResponse> {
+    let Response::Fetch(response) = response else { return None };
     let answer = &response.answer;
     let leader = LeaderIdAndEpoch::default()
         .with_leader_id(wire_node(NodeId(leader_id(answer))))
@@ -121,13 +110,5 @@ fn answered(
         .with_topic_id(METADATA_TOPIC_ID.0)
         .with_partitions(vec![partition]);
     let wire = FetchResponse::default().with_responses(vec![topic]);
-    match leader_endpoint(answer, listener) {
-        Some((leader, endpoint)) if version >= 16 => wire.with_node_endpoints(vec![
-            NodeEndpoint::default()
-                .with_node_id(wire_node(NodeId(leader)))
-                .with_host(text(&endpoint.host))
-                .with_port(i32::from(endpoint.port)),
-        ]),
-        Some(_) | None => wire,
-    }
+    Some(if version >= 16 { with_leader!(wire, NodeEndpoint, answer, listener) } else { wire })
 }
