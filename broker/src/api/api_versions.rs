@@ -52,12 +52,13 @@ pub(super) fn handle<R: Runtime>(
                 .with_max_version(range.max)
         })
         .collect();
-    // The quorum's own feature stands in its control records, not in the image: voters are always kept there.
-    let kraft_version = std::iter::once((KRAFT_VERSION, 1));
+    // The quorum's own feature stands in its control records, not in the image.
+    let (_, level) = context.services.quorum.voters();
+    let kraft_version = std::iter::once((KRAFT_VERSION, level));
     let in_image = image.features().finalized().iter().map(|(name, level)| (name.as_str(), *level));
     let finalized = in_image
-        .filter(|(_, level)| *level > 0)
         .chain(kraft_version)
+        .filter(|(_, level)| *level > 0)
         .map(|(name, level)| {
             FinalizedFeatureKey::default()
                 .with_name(text(name))

@@ -16,6 +16,7 @@ mod wire;
 mod endpoints;
 mod forwarding;
 
+mod add_raft_voter;
 mod allocate_producer_ids;
 mod alter_configs;
 mod alter_partition;
@@ -60,9 +61,11 @@ mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
 mod quorum_words;
+mod remove_raft_voter;
 mod sync_group;
 mod topic_creation;
 mod unregister_broker;
+mod update_raft_voter;
 mod vote;
 
 use bytes::Bytes;
@@ -181,6 +184,9 @@ handlers! {
         AssignReplicasToDirs(AssignReplicasToDirsRequest) => assign_replicas_to_dirs,
         ListConfigResources(ListConfigResourcesRequest) => list_config_resources,
         DescribeTopicPartitions(DescribeTopicPartitionsRequest) => describe_topic_partitions,
+        AddRaftVoter(AddRaftVoterRequest) => add_raft_voter,
+        RemoveRaftVoter(RemoveRaftVoterRequest) => remove_raft_voter,
+        UpdateRaftVoter(UpdateRaftVoterRequest) => update_raft_voter,
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) async fn start<R: Runtime>(
     addresses: &BTreeMap<String, SocketAddr>,
     stop: &Stopper,
 ) -> Result<raft::Handle<R>, Error> {
-    let own = endpoints(config, addresses, ListenerRole::Controller)
+    let own: Vec<raft::Endpoint> = endpoints(config, addresses, ListenerRole::Controller)
         .into_iter()
         .map(|endpoint| raft::Endpoint {
             name: endpoint.listener_name,
@@ -50,17 +50,20 @@ pub(super) async fn start<R: Runtime>(
             port: endpoint.port,
         })
         .collect();
-    let local = storage::format_metadata(runtime, config, storage, own).await?;
+    let local = storage::format_metadata(runtime, config, storage, own.clone()).await?;
     let quorum = &config.quorum;
+    let listener_name = config.controller_listener_names.first().cloned().unwrap_or_default();
     let settings = raft::Settings {
         election_timeout: quorum.election_timeout,
         election_backoff_max: quorum.election_backoff_max,
         fetch_timeout: quorum.fetch_timeout,
         request_timeout: quorum.request_timeout,
         retry_backoff: quorum.retry_backoff,
+        listener_name: listener_name.clone(),
+        endpoints: if config.roles.controller { own } else { Vec::new() },
+        joins_by_itself: config.roles.controller && quorum.is_auto_join_enabled,
         ..raft::Settings::new(storage.cluster_id.clone(), local)
     };
-    let listener_name = config.controller_listener_names.first().cloned().unwrap_or_default();
     let endpoint = |address: &HostPort| raft::Endpoint {
         name: listener_name.clone(),
         host: address.host.clone(),

@@ -148,6 +148,10 @@ pub const API_TABLE: &[ApiRow] = &[
     row!(AssignReplicasToDirs, 0..=0, flexible from 0, Controller),
     row!(ListConfigResources, 0..=1, flexible from 0, Broker),
     row!(DescribeTopicPartitions, 0..=0, flexible from 0, Broker),
+    // Version 1 (an answer before the commit) is beyond the codec.
+    row!(AddRaftVoter, 0..=0, flexible from 0, Both).forwarded(),
+    row!(RemoveRaftVoter, 0..=0, flexible from 0, Both).forwarded(),
+    row!(UpdateRaftVoter, 0..=0, flexible from 0, Controller),
 ];
 
 /// The row of an API, found in constant time. `None` when the API is not served.

@@ -17,7 +17,7 @@ pub(super) struct Candidate {
 impl Quorum {
     /// Opens the next epoch and votes for itself.
     pub(super) fn become_candidate(&mut self, now: Instant) {
-        assert!(self.is_voter(), "only voters stand for election");
+        assert!(self.may_stand(), "only voters stand for election");
         let Some(epoch) = self.epoch().value().checked_add(1).map(LeaderEpoch::new) else {
             // Only a peer that lies about epochs can bring us here: there is none left to be elected in.
             self.become_unattached(now, self.epoch(), None);

@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::voters::Voter;
 use super::{
-    ElectionState, Endpoint, FetchOutcome, FetchSnapshotResponse, FetchedBatch, LogState, Message,
-    Quorum, Ready, ReplicaKey, Request, RequestId, Response, Role, Settings, Token, VoteRequest,
-    VoterHistory, VoterSet,
+    ElectionState, FetchOutcome, FetchSnapshotResponse, FetchedBatch, LogState, Message, Quorum,
+    Ready, ReplicaKey, Request, RequestId, Response, Role, Settings, Token, VoteRequest, VoterSet,
 };
 use crate::environment::Instant;
 use crate::model::{
     ClusterId, DirectoryId, ErrorCode, LeaderEpoch, NodeId, Offset, OffsetAndEpoch,
 };
+
+mod voters;
 
 /// An entry of a log: its epoch and what it says.
 type Entry = (LeaderEpoch, u64);
@@ -68,6 +68,8 @@ struct Node {
     tokens: BTreeMap<Token, (Sender, Option<VoteRequest>)>,
     /// Entries that came with a response.
     fetched: Option<(RequestId, Vec<Entry>)>,
+    /// Changes of the voters that it was asked for.
+    asked: BTreeSet<Token>,
     /// What it has said to others, in all its lives.
     votes: BTreeMap<LeaderEpoch, ReplicaKey>,
 }
@@ -80,6 +82,8 @@ struct Faults {
     cut: usize,
     /// How many milliseconds pass at once, at most: how slow messages are.
     haste: u64,
+    /// One turn in so many somebody asks for a change of the voters.
+    change: usize,
 }
 
 const HEALTHY: Faults = Faults {
@@ -88,6 +92,7 @@ const HEALTHY: Faults = Faults {
     crash: usize::MAX,
     cut: usize::MAX,
     haste: 10,
+    change: usize::MAX,
 };
 
 struct World {
@@ -102,6 +107,14 @@ struct World {
     next_value: u64,
     faults: Faults,
     election_timeout: Duration,
+    /// Those the quorum is formatted with.
+    initial: VoterSet,
+    /// Whether the voters stand in the log.
+    is_dynamic: bool,
+    /// What the entries say that change the voters.
+    changes: BTreeMap<u64, VoterSet>,
+    /// How many changes were told of as done.
+    changes_made: usize,
 }
 
 fn id_of(node: usize) -> NodeId {
@@ -140,7 +153,11 @@ impl Node {
             }
             Request::BeginQuorumEpoch(_)
             | Request::EndQuorumEpoch(_)
-            | Request::FetchSnapshot(_) => {}
+            | Request::FetchSnapshot(_)
+            | Request::AddVoter(_)
+            | Request::RemoveVoter(_)
+            | Request::UpdateVoter(_)
+            | Request::Versions(_) => {}
         }
     }
 
@@ -166,29 +183,23 @@ impl World {
             next_value: 1,
             faults,
             election_timeout: Duration::from_millis([1000, 300, 100][index]),
+            initial: VoterSet::new((0..count).map(voters::voter_of)),
+            is_dynamic: faults.change != usize::MAX,
+            changes: BTreeMap::new(),
+            changes_made: 0,
         };
+        if world.is_dynamic {
+            world.format_some(count);
+        }
         for node in 0..count {
             world.start(node);
         }
         world
     }
 
-    fn voters(&self) -> VoterSet {
-        VoterSet::new((0..self.nodes.len()).map(|node| Voter {
-            key: key_of(node),
-            endpoints: vec![Endpoint {
-                name: "CONTROLLER".to_owned(),
-                host: format!("node{node}"),
-                port: 1,
-            }],
-            kraft_version_min: 0,
-            kraft_version_max: 1,
-        }))
-    }
-
     fn start(&mut self, node: usize) {
         let seed = self.random.next();
-        let history = VoterHistory::new(self.voters(), 1);
+        let (history, count) = (self.history_of(node), self.nodes.len());
         let state = &mut self.nodes[node];
         state.life += 1;
         let mut epochs: Vec<OffsetAndEpoch> = Vec::new();
@@ -206,7 +217,11 @@ impl World {
         let settings = Settings {
             election_timeout: self.election_timeout,
             fetch_timeout: self.election_timeout * 2,
-            ..Settings::new(ClusterId::from("explored"), key_of(node))
+            ..if self.is_dynamic {
+                voters::settings_of(node, count)
+            } else {
+                Settings::new(ClusterId::from("explored"), key_of(node))
+            }
         };
         let (machine, ready) = Quorum::new(settings, state.election, history, log, seed, self.now);
         state.machine = Some(machine);
@@ -222,6 +237,7 @@ impl World {
         state.log.truncate(state.flushed + kept);
         state.flushed = state.log.len();
         state.tokens.clear();
+        state.asked.clear();
         state.fetched = None;
     }
 
@@ -245,11 +261,20 @@ impl World {
                 for _ in 0..start.record_count() {
                     state.log.push((start.epoch, 0));
                 }
+                if let Some((_, voters)) = start.bootstrap {
+                    state.log.pop();
+                    self.append_voters(node, start.epoch, voters);
+                }
+            }
+            Ready::AppendVoters(written) => {
+                assert_eq!(index_of(written.place.offset), state.log.len());
+                self.append_voters(node, written.place.epoch, written.voters);
             }
             Ready::AppendFetched(id, count) => {
                 let (fetched, entries) = state.fetched.take().unwrap();
                 assert_eq!(fetched, id);
                 state.log.extend(&entries[..count]);
+                self.check_changes(node);
             }
             Ready::Flush => state.flushed = state.log.len(),
             Ready::Send(to, id, request) => {
@@ -257,6 +282,9 @@ impl World {
                 let to = usize::try_from(to.0 - 1).unwrap();
                 let sender = Sender { node, life: state.life, id };
                 self.net.push(Envelope::Request { sender, to, request });
+            }
+            Ready::Respond(token, response, _) if state.asked.remove(&token) => {
+                self.check_answer(node, &response);
             }
             Ready::Respond(token, response, from) => {
                 let Some((to, vote)) = state.tokens.remove(&token) else {
@@ -283,7 +311,7 @@ impl World {
                 state.start = state.log.len();
                 state.flushed = state.log.len();
                 state.snapshots = vec![id];
-                let history = VoterHistory::new(self.voters(), 1);
+                let history = self.history_of(node);
                 let now = self.now;
                 let machine = self.nodes[node].machine.as_mut().unwrap();
                 let more = machine.snapshot_installed(now, history);
@@ -326,9 +354,11 @@ impl World {
             log.len() >= self.committed.len() && log[..self.committed.len()] == self.committed,
             "the leader of epoch {epoch} lacks committed entries"
         );
-        let is_for_us = |voter: &&Node| voter.votes.get(&epoch) == Some(&key_of(node));
-        let votes = self.nodes.iter().filter(is_for_us).count();
-        assert!(votes > self.nodes.len() / 2, "{votes} votes for the leader of epoch {epoch}");
+        // One that is alone does not ask anybody.
+        self.nodes[node].vote(epoch, key_of(node));
+        let is_for_us = |voter: &usize| self.nodes[*voter].votes.get(&epoch) == Some(&key_of(node));
+        let (votes, voters) = self.count_voters(node, is_for_us);
+        assert!(votes > voters / 2, "{votes} votes for the leader of epoch {epoch}");
     }
 
     fn commit(&mut self, node: usize, end: usize) {
@@ -343,12 +373,12 @@ impl World {
         if end > self.committed.len() {
             self.committed.extend(&log[shared..end]);
             let committed = &self.committed;
-            let holders = self
-                .nodes
-                .iter()
-                .filter(|node| node.flushed >= end && node.log[..end] == committed[..end])
-                .count();
-            assert!(holders > self.nodes.len() / 2, "committed without a durable majority");
+            let holds = |voter: &usize| {
+                let voter = &self.nodes[*voter];
+                voter.flushed >= end && voter.log[..end] == committed[..end]
+            };
+            let (holders, voters) = self.count_voters(node, holds);
+            assert!(holders > voters / 2, "committed without a durable majority");
         }
     }
 
@@ -386,13 +416,17 @@ impl World {
                     Request::BeginQuorumEpoch(_)
                     | Request::EndQuorumEpoch(_)
                     | Request::Fetch(_)
-                    | Request::FetchSnapshot(_) => None,
+                    | Request::FetchSnapshot(_)
+                    | Request::AddVoter(_)
+                    | Request::RemoveVoter(_)
+                    | Request::UpdateVoter(_)
+                    | Request::Versions(_) => None,
                 };
                 self.nodes[to].tokens.insert(token, (sender, vote));
                 self.step(to, Message::Request(token, request));
             }
             Envelope::Response { from, to, mut response, entries } => {
-                let state = &mut self.nodes[to.node];
+                let state = &self.nodes[to.node];
                 if self.cuts.contains(&(from, to.node))
                     || state.machine.is_none()
                     || state.life != to.life
@@ -403,21 +437,21 @@ impl World {
                     && let FetchOutcome::Records(batches) = &mut fetch.outcome
                 {
                     let end = state.machine.as_ref().unwrap().log().end();
-                    *batches = entries
-                        .iter()
-                        .zip(0..)
-                        .map(|((epoch, _), index)| FetchedBatch {
-                            base_offset: end.plus(index),
-                            last_offset: end.plus(index),
-                            epoch: *epoch,
-                            changes: Vec::new(),
-                        })
-                        .collect();
-                    state.fetched = Some((to.id, entries));
+                    *batches = self.batches_of(end, &entries);
+                    self.nodes[to.node].fetched = Some((to.id, entries));
                 }
                 self.step(to.node, Message::Response(to.id, response));
             }
         }
+    }
+
+    fn batches_of(&self, end: Offset, entries: &[Entry]) -> Vec<FetchedBatch> {
+        let batch = |((epoch, value), index): (&Entry, i64)| {
+            let offset = end.plus(index);
+            let changes = self.changes_at(offset, *value);
+            FetchedBatch { base_offset: offset, last_offset: offset, epoch: *epoch, changes }
+        };
+        entries.iter().zip(0..).map(batch).collect()
     }
 
     /// Sometimes the sender hears that its connection failed, or was refused; sometimes it hears nothing.
@@ -496,6 +530,9 @@ impl World {
                 self.cuts.insert((node, other));
             }
         }
+        if self.random.one_in(self.faults.change) {
+            self.change_voters(node);
+        }
         match self.random.below(100) {
             0..70 if !self.net.is_empty() => {
                 let index = self.random.below(self.net.len());
@@ -548,7 +585,11 @@ impl World {
         let roles: Vec<_> = self
             .nodes
             .iter()
-            .map(|node| node.machine.as_ref().map(|m| (m.role(), m.epoch())))
+            .map(|node| {
+                let machine = node.machine.as_ref()?;
+                let voters: Vec<i32> = machine.voters().ids().map(|id| id.0).collect();
+                Some((machine.role(), machine.epoch(), voters, machine.log().last()))
+            })
             .collect();
         panic!("seed {seed}: nothing is committed any more: {roles:?}");
     }
@@ -557,9 +598,10 @@ impl World {
 /// Lives through some seeds; `EXPLORE=100 cargo test` through a hundred times as many.
 fn explore(first: u64, steps: usize, faults: Faults) {
     let factor = std::env::var("EXPLORE").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
-    let (mut committed, mut epochs) = (0, 0);
+    let (mut committed, mut epochs, mut changes) = (0, 0, 0);
     for seed in first..first + 12 * factor {
-        let count = if seed % 3 == 0 { 5 } else { 3 };
+        let is_dynamic = faults.change != usize::MAX;
+        let count = if seed % 3 == 0 { 5 } else { 3 + usize::from(is_dynamic) };
         let mut world = World::new(seed + 1, count, faults);
         for _ in 0..steps {
             world.turn();
@@ -567,13 +609,26 @@ fn explore(first: u64, steps: usize, faults: Faults) {
         world.heal(seed);
         committed += world.committed.len();
         epochs += world.leaders.len();
+        changes += world.changes_made;
     }
     assert!(committed > 0 && epochs > 1, "nothing happened: {committed} entries, {epochs} epochs");
+    assert!(changes > 0 || faults.change == usize::MAX, "the voters never changed");
 }
 
 #[test]
 fn promises_hold_when_messages_are_lost_and_reordered() {
-    explore(0, 10_000, Faults { loss: 20, repetition: 15, crash: usize::MAX, cut: 400, haste: 60 });
+    explore(
+        0,
+        10_000,
+        Faults {
+            loss: 20,
+            repetition: 15,
+            crash: usize::MAX,
+            cut: 400,
+            haste: 60,
+            change: usize::MAX,
+        },
+    );
 }
 
 #[test]
@@ -581,11 +636,21 @@ fn promises_hold_when_nodes_crash_and_forget_what_was_not_durable() {
     explore(
         1_000_000,
         10_000,
-        Faults { loss: 50, repetition: 30, crash: 250, cut: 1_000, haste: 60 },
+        Faults { loss: 50, repetition: 30, crash: 250, cut: 1_000, haste: 60, change: usize::MAX },
     );
 }
 
 #[test]
+fn promises_hold_while_voters_change() {
+    let faults = Faults { loss: 30, repetition: 30, crash: 400, cut: 600, haste: 60, change: 60 };
+    explore(3_000_000, 10_000, faults);
+}
+
+#[test]
 fn promises_hold_when_everything_goes_wrong_at_once() {
-    explore(2_000_000, 10_000, Faults { loss: 8, repetition: 8, crash: 60, cut: 150, haste: 60 });
+    explore(
+        2_000_000,
+        10_000,
+        Faults { loss: 8, repetition: 8, crash: 60, cut: 150, haste: 60, change: usize::MAX },
+    );
 }

@@ -5,6 +5,7 @@ use super::ready::{
     FetchOutcome, FetchRequest, FetchResponse, FetchSnapshotRequest, FetchSnapshotResponse,
     FetchedBatch, Ready, Request, RequestId,
 };
+use super::reconfiguration::LEADER_FOR_CHANGES;
 use super::role::RoleState;
 use super::voters::{Endpoint, ReplicaKey};
 use crate::environment::Instant;
@@ -25,6 +26,8 @@ pub(super) struct Follower {
     pub(super) has_fetched: bool,
     /// How often the leader's connections were refused since it answered last.
     pub(super) refusals: u8,
+    /// When the leader may be asked for a change of the voters that we want.
+    pub(super) change_at: Instant,
     /// The snapshot being fetched, and how many bytes of it are here.
     pub(super) snapshot: Option<(OffsetAndEpoch, u64)>,
 }
@@ -64,6 +67,7 @@ impl Quorum {
             fetch_deadline: now + self.settings().fetch_timeout,
             has_fetched: false,
             refusals: 0,
+            change_at: now + self.settings().fetch_timeout,
             snapshot: None,
         }
     }
@@ -73,7 +77,7 @@ impl Quorum {
         let RoleState::Follower(state) = self.role_state() else { return false };
         let (leader, deadline, snapshot) = (state.leader, state.fetch_deadline, state.snapshot);
         if deadline <= now {
-            if self.is_voter() {
+            if self.may_stand() {
                 self.become_prospective(now);
                 return true;
             }
@@ -81,6 +85,7 @@ impl Quorum {
             return false;
         }
         self.wake_at(deadline);
+        self.ask_for_change(now);
         match snapshot {
             Some((id, position)) => {
                 let request = Request::FetchSnapshot(FetchSnapshotRequest {
@@ -97,6 +102,20 @@ impl Quorum {
         false
     }
 
+    /// Says to the leader, now and then, what should be changed about us as a voter.
+    fn ask_for_change(&mut self, now: Instant) {
+        let Some(request) = self.wanted_change() else { return };
+        let next = now + self.settings().fetch_timeout;
+        let RoleState::Follower(state) = self.role_state_mut() else { return };
+        if state.change_at <= now {
+            state.change_at = next;
+            self.send_when_ready(now, LEADER_FOR_CHANGES, request);
+        }
+        let RoleState::Follower(state) = self.role_state_mut() else { return };
+        let at = state.change_at;
+        self.wake_at(at);
+    }
+
     /// Asks any node we know an address of; its answer tells who leads.
     pub(super) fn fetch_from_anyone(&mut self, now: Instant) {
         let known = self.nodes_to_ask();
@@ -108,14 +127,15 @@ impl Quorum {
     }
 
     /// Fetches from `to`, unless some fetch is on its way. Asking for what comes after the end of the log says that all below
-    /// is safe here, so a voter makes it so first.
+    /// is safe here, so who votes, or may, makes it so first.
     fn fetch_from(&mut self, now: Instant, to: NodeId) {
         let ready_at = self.requests().all_ready_at(now).max(self.requests().ready_at(to));
         if ready_at > now {
             self.wake_at(ready_at);
             return;
         }
-        if self.is_voter() {
+        // A controller may have been made a voter without having read of it.
+        if self.is_voter() || !self.settings().endpoints.is_empty() {
             self.flush_log();
         }
         let last = self.log().last();

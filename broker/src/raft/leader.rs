@@ -7,6 +7,7 @@ use super::ready::{
     Answer, BeginQuorumEpochRequest, EpochStart, FetchOutcome, FetchRequest, FetchResponse,
     FetchSnapshotRequest, FetchSnapshotResponse, Ready, Request, Response, Token,
 };
+use super::reconfiguration::Change;
 use super::role::RoleState;
 use super::voters::{ReplicaKey, VoterSet};
 use crate::environment::Instant;
@@ -31,12 +32,14 @@ pub(super) struct Leader {
     pub(super) observers: BTreeMap<ReplicaKey, Progress>,
     /// Voters that fetched since the last renewal of the check-quorum deadline.
     fetched: BTreeSet<NodeId>,
-    /// When we are no longer sure to have a majority; `None` for a quorum of one.
-    check_quorum: Option<Instant>,
+    /// When we are no longer sure to have a majority, unless we are one alone.
+    check_quorum: Instant,
     /// When silent voters are told (again) who leads.
     begin_at: Instant,
     /// Fetches without an answer yet.
     waiting: Vec<Waiting>,
+    /// The change of the voters that is under way.
+    pub(super) change: Option<Change>,
 }
 
 /// How far a replica is, by its fetches.
@@ -92,7 +95,7 @@ impl Leader {
         voters: &VoterSet,
         local: ReplicaKey,
         log: &LogState,
-        check_quorum: Option<Instant>,
+        check_quorum: Instant,
     ) -> Self {
         let mut progress: BTreeMap<NodeId, Progress> =
             voters.iter().map(|voter| (voter.key.id, Progress::unknown(voter.key))).collect();
@@ -110,7 +113,40 @@ impl Leader {
             check_quorum,
             begin_at: now,
             waiting: Vec::new(),
+            change: None,
         }
+    }
+
+    /// Other voters from here on: what is known of a replica goes with it.
+    pub(super) fn adopt(
+        &mut self,
+        voters: &VoterSet,
+        local: ReplicaKey,
+        flushed: Offset,
+        check_quorum: Instant,
+    ) {
+        let mut before = std::mem::take(&mut self.voters);
+        for voter in voters.iter() {
+            let key = voter.key;
+            let known = match before.remove(&key.id) {
+                Some(known) if known.key == key || known.key.directory_id.is_none() => Some(known),
+                Some(other) => {
+                    self.observers.insert(other.key, other);
+                    self.observers.remove(&key)
+                }
+                None => self.observers.remove(&key),
+            };
+            let mut progress = known.unwrap_or_else(|| Progress::unknown(key));
+            progress.key = key;
+            if voters.contains(&local) && key.id == local.id {
+                progress.end = Some(flushed);
+            }
+            self.voters.insert(key.id, progress);
+        }
+        let left = before.into_values().filter(|progress| progress.key.id != local.id);
+        self.observers.extend(left.map(|progress| (progress.key, progress)));
+        self.fetched.retain(|id| voters.voter(*id).is_some());
+        self.check_quorum = check_quorum;
     }
 
     /// The offset that a majority of the voters has, unless a record of an older epoch would be the last below it: such a
@@ -142,8 +178,7 @@ impl Quorum {
     pub(super) fn become_leader(&mut self, now: Instant, granting_voters: Vec<NodeId>) {
         let (local, epoch) = (self.local(), self.epoch());
         let epoch_start = self.log().end();
-        let is_alone = self.voters().is_only_voter(&local);
-        let check_quorum = (!is_alone).then(|| now + self.settings().check_quorum_timeout());
+        let check_quorum = now + self.settings().check_quorum_timeout();
         let state = Leader::new(now, self.voters(), local, self.log(), check_quorum);
         let is_formatted = self.log().latest_snapshot().is_some_and(|id| id.offset == Offset::ZERO);
         let has_bootstrap =
@@ -167,10 +202,15 @@ impl Quorum {
 
     /// Watches its majority, tells silent voters who leads, answers what waited.
     pub(super) fn poll_leader(&mut self, now: Instant) -> bool {
+        if self.poll_change(now) {
+            return true;
+        }
         let silence = self.settings().begin_interval();
         let local = self.local().id;
+        let is_alone = self.voters().is_only_voter(&self.local());
         let RoleState::Leader(leader) = self.role_state_mut() else { return false };
-        if let Some(deadline) = leader.check_quorum {
+        if !is_alone {
+            let deadline = leader.check_quorum;
             if deadline <= now {
                 let successors = leader.successors(local);
                 self.become_resigned(now, successors);
@@ -191,7 +231,7 @@ impl Quorum {
             }
         }
         let RoleState::Leader(leader) = self.role_state() else { return false };
-        if leader.voters.len() > 1 {
+        if !is_alone {
             let begin_at = leader.begin_at;
             self.wake_at(begin_at);
         }
@@ -277,9 +317,7 @@ impl Quorum {
             let others = leader.voters.len() / 2 + usize::from(!local_is_voter);
             if leader.fetched.len() >= others {
                 leader.fetched.clear();
-                if leader.check_quorum.is_some() {
-                    leader.check_quorum = Some(check_quorum);
-                }
+                leader.check_quorum = check_quorum;
             }
             self.commit();
         }
@@ -307,6 +345,7 @@ impl Quorum {
         {
             leader.high_watermark = Some(committed);
             self.advance_high_watermark(committed);
+            self.settle_change(committed);
         }
     }
 

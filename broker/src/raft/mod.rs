@@ -20,13 +20,14 @@
 //! - *A restarted leader resigns.* It starts resigned in the epoch it led, because it may have told followers of records
 //!   that its own disk lost. A single voter goes on to the next epoch at once.
 //! - *A voter is a node and a directory* (KIP-853): one that lost its disk is somebody else.
+//! - *Voters change one at a time*, by records of the log that count from the moment they are appended.
 //! - *Snapshots* (KIP-630) are files named by end offset and epoch; the voters stand in them.
 //!
 //! # How it is cut
 //!
 //! [`Quorum`] is a machine without clock, disk or network: messages, ticks and the news of a flush go in, a list of
 //! [`Ready`] comes out, which the driver carries out in that order. One role is one file (`unattached.rs`, `prospective.rs`,
-//! `candidate.rs`, `follower.rs`, `leader.rs`, `resigned.rs`). Around it, `driver.rs` and `steps.rs` carry that out with a log,
+//! `candidate.rs`, `follower.rs`, `leader.rs`, `resigned.rs`); `reconfiguration.rs` is how voters change. Around it, `driver.rs` and `steps.rs` carry that out with a log,
 //! a disk and peers (`load.rs` reads the disk first; `network.rs` has the connections, `wire.rs` the codec's words),
 //! `handle.rs` is what the rest of the node sees, `snapshots.rs` and the end of `election_state.rs` are files.
 //!
@@ -36,6 +37,7 @@
 //! 2. A leader has every committed record: a vote needs a log at least as long, by epoch and then by offset.
 //! 3. Two logs with the same epoch at an offset are the same up to there.
 //! 4. The high watermark never goes back, and nothing below it is truncated.
+//! 5. At most one change of the voters is not committed.
 //!
 //! Sources: KIP-595 (protocol), KIP-630 (snapshots), KIP-853 (voters), KIP-996 (pre-vote), KIP-1166 (high watermark in
 //! Fetch); *In Search of an Understandable Consensus Algorithm*, Ongaro and Ousterhout, 2014.
@@ -53,6 +55,7 @@ mod candidate;
 mod follower;
 mod leader;
 mod resigned;
+mod reconfiguration;
 mod received;
 mod requests;
 mod describe;
@@ -61,6 +64,7 @@ mod batches;
 mod snapshots;
 mod handle;
 mod wire;
+mod wire_voters;
 mod network;
 mod load;
 mod driver;
@@ -82,14 +86,17 @@ pub use handle::{Answered, Event, Handle, Subscription};
 pub use log_state::LogState;
 pub use quorum::{NotLeader, Quorum, Settings};
 pub use ready::{
-    Answer, BeginQuorumEpochRequest, EndQuorumEpochRequest, EpochStart, FetchOutcome, FetchRequest,
-    FetchResponse, FetchSnapshotRequest, FetchSnapshotResponse, FetchedBatch, Message, Ready,
-    Request, RequestId, Response, Token, VoteRequest, VoteResponse,
+    AddVoterRequest, Answer, BeginQuorumEpochRequest, EndQuorumEpochRequest, EpochStart,
+    FetchOutcome, FetchRequest, FetchResponse, FetchSnapshotRequest, FetchSnapshotResponse,
+    FetchedBatch, Message, Ready, RemoveVoterRequest, Request, RequestId, Response, Token,
+    UpdateVoterRequest, VersionsRequest, VoteRequest, VoteResponse, VoterAnswer, VotersWritten,
 };
 pub use role::Role;
 pub use snapshots::{
     METADATA_LOG, Snapshot, format, is_formatted, list_snapshots, read_bootstrap,
     snapshot_file_name,
 };
-pub use voters::{Endpoint, ReplicaKey, Voter, VoterChange, VoterHistory, VoterSet};
+pub use voters::{
+    Endpoint, KRAFT_VERSIONS, ReplicaKey, Voter, VoterChange, VoterHistory, VoterSet,
+};
 pub use wire::{METADATA_TOPIC, METADATA_TOPIC_ID};

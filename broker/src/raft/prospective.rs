@@ -24,7 +24,7 @@ pub(super) struct Prospective {
 impl Quorum {
     /// Begins to ask for pre-votes, in the same epoch.
     pub(super) fn become_prospective(&mut self, now: Instant) {
-        assert!(self.is_voter(), "only voters stand for election");
+        assert!(self.may_stand(), "only voters stand for election");
         let state = Prospective {
             leader: self.leader(),
             leader_endpoints: self.leader_endpoints().to_vec(),

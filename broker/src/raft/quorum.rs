@@ -32,6 +32,12 @@ pub struct Settings {
     pub retry_backoff: Duration,
     /// How long a leader may hold a fetch back when there is nothing to say.
     pub fetch_wait_max: Duration,
+    /// The first of `controller.listener.names`: every voter must be reached by it.
+    pub listener_name: String,
+    /// Where this replica is reached by other controllers; empty when it is none and will never vote.
+    pub endpoints: Vec<Endpoint>,
+    /// `controller.quorum.auto.join.enable`: a controller that does not vote asks to.
+    pub joins_by_itself: bool,
 }
 
 impl Settings {
@@ -48,6 +54,9 @@ impl Settings {
             request_timeout: Duration::from_secs(2),
             retry_backoff: Duration::from_millis(20),
             fetch_wait_max: Duration::from_millis(500),
+            listener_name: String::new(),
+            endpoints: Vec::new(),
+            joins_by_itself: false,
         }
     }
 
@@ -142,7 +151,7 @@ impl Quorum {
     fn start(&mut self, now: Instant, election: ElectionState) {
         let local = self.settings.local;
         let epoch = election.epoch.max(self.log.last_epoch());
-        let deadline = self.is_voter().then(|| now + self.random_election_timeout());
+        let deadline = self.may_stand().then(|| now + self.random_election_timeout());
         let unattached =
             |leader, voted| RoleState::Unattached(Unattached { leader, voted, deadline });
         let was_voted_for = election.voted.is_some_and(|voted| voted == local);
@@ -150,7 +159,7 @@ impl Quorum {
             unattached(None, None)
         } else if election.leader == Some(local.id) {
             RoleState::Resigned(self.fresh_resigned(now, Vec::new()))
-        } else if was_voted_for && election.leader.is_none() && self.is_voter() {
+        } else if was_voted_for && election.leader.is_none() && self.may_stand() {
             RoleState::Candidate(self.fresh_candidate(now))
         } else if let Some(leader) = election.leader
             && !self.voters().endpoints(leader).is_empty()
@@ -201,6 +210,11 @@ impl Quorum {
             Response::FetchSnapshot(response) => {
                 self.on_fetch_snapshot_response(now, id, &response)
             }
+            Response::AddVoter(answer) | Response::RemoveVoter(answer) => {
+                self.on_change_response(&answer)
+            }
+            Response::UpdateVoter(answer) => self.on_update_voter_response(now, &answer),
+            Response::Versions(versions) => self.on_versions_response(now, from, versions),
         };
         if !is_useful {
             self.requests.back_off(from, now);
@@ -298,7 +312,11 @@ impl Quorum {
     pub fn leader_endpoints(&self) -> &[Endpoint] {
         let heard = self.role.leader_endpoints();
         match self.leader() {
-            Some(leader) if heard.is_empty() => self.voters().endpoints(leader),
+            Some(leader) if heard.is_empty() => {
+                let known = self.voters().endpoints(leader);
+                let is_us = leader == self.settings.local.id;
+                if known.is_empty() && is_us { &self.settings.endpoints } else { known }
+            }
             Some(_) | None => heard,
         }
     }
@@ -382,7 +400,8 @@ impl Quorum {
     }
 
     pub(super) fn own_endpoints(&self) -> Vec<Endpoint> {
-        self.voters().endpoints(self.settings.local.id).to_vec()
+        let known = self.voters().endpoints(self.settings.local.id);
+        if known.is_empty() { self.settings.endpoints.clone() } else { known.to_vec() }
     }
 
     pub(super) const fn requests(&self) -> &Requests {
@@ -490,6 +509,8 @@ impl Quorum {
         );
         if let RoleState::Leader(mut leader) = old {
             self.ready.push(Ready::LostLeadership(old_epoch));
+            let change = leader.change.take();
+            self.abandon_change(change);
             for (token, _) in leader.take_waiting() {
                 self.refuse_fetch(token, crate::model::ErrorCode::NotLeaderOrFollower);
             }

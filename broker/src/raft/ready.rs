@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::election_state::ElectionState;
-use super::voters::{Endpoint, ReplicaKey, VoterChange, VoterSet};
+use super::voters::{Endpoint, ReplicaKey, Voter, VoterChange, VoterSet};
 use crate::model::{ClusterId, ErrorCode, LeaderEpoch, NodeId, Offset, OffsetAndEpoch};
 
 /// Names a request that a peer sent us, until it is answered; chosen by the driver.
@@ -38,6 +38,14 @@ pub enum Request {
     Fetch(FetchRequest),
     /// A part of a snapshot.
     FetchSnapshot(FetchSnapshotRequest),
+    /// Let this replica vote.
+    AddVoter(AddVoterRequest),
+    /// Let this replica vote no more.
+    RemoveVoter(RemoveVoterRequest),
+    /// This is where I am reached, and what I know.
+    UpdateVoter(UpdateVoterRequest),
+    /// Which versions of the quorum do you know?
+    Versions(VersionsRequest),
 }
 
 /// The answers, one for each [`Request`].
@@ -53,6 +61,14 @@ pub enum Response {
     Fetch(FetchResponse),
     /// To a fetch of a part of a snapshot.
     FetchSnapshot(FetchSnapshotResponse),
+    /// To who wants a replica to vote.
+    AddVoter(VoterAnswer),
+    /// To who wants a replica to vote no more.
+    RemoveVoter(VoterAnswer),
+    /// To a voter that told of itself.
+    UpdateVoter(Answer),
+    /// The lowest and the highest `kraft.version` of the sender; `None` when it does not say.
+    Versions(Option<(i16, i16)>),
 }
 
 /// A candidate asks for a vote, or (pre-vote) whether it would get one. Source: KIP-595, KIP-996.
@@ -135,6 +151,55 @@ pub struct FetchSnapshotRequest {
     pub snapshot: OffsetAndEpoch,
     /// From which byte on.
     pub position: u64,
+}
+
+/// Somebody wants a replica to vote. Source: KIP-853.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddVoterRequest {
+    /// The sender's cluster, if it says.
+    pub cluster_id: Option<ClusterId>,
+    /// Who is to vote.
+    pub voter: ReplicaKey,
+    /// Where it can be reached.
+    pub endpoints: Vec<Endpoint>,
+    /// Whether the answer waits until the change is committed, or comes once it is begun.
+    pub acknowledge_when_committed: bool,
+}
+
+/// Somebody wants a replica to vote no more. Source: KIP-853.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoveVoterRequest {
+    /// The sender's cluster, if it says.
+    pub cluster_id: Option<ClusterId>,
+    /// Who votes no more.
+    pub voter: ReplicaKey,
+}
+
+/// A voter says what the voters' record should say of it. Source: KIP-853.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpdateVoterRequest {
+    /// The sender's cluster, if it says.
+    pub cluster_id: Option<ClusterId>,
+    /// The epoch the sender takes the leader to be in.
+    pub leader_epoch: LeaderEpoch,
+    /// The sender as it is now.
+    pub voter: Voter,
+}
+
+/// A leader asks a replica that is to vote what it knows; nothing of this is on the wire but `ApiVersions`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionsRequest {
+    /// Where it can be reached: it is no voter yet.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// The answer to who wants a change of the voters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VoterAnswer {
+    /// Kafka's number for what was wrong.
+    pub error: ErrorCode,
+    /// The same for people.
+    pub message: Option<String>,
 }
 
 /// What every answer says about its sender.
@@ -239,6 +304,15 @@ impl EpochStart {
     }
 }
 
+/// The control batch that changes the voters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VotersWritten {
+    /// Where it stands, and our epoch.
+    pub place: OffsetAndEpoch,
+    /// All voters from here on.
+    pub voters: VoterSet,
+}
+
 /// What the driver must do, in this order, each thing completed before the next is begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ready {
@@ -248,6 +322,8 @@ pub enum Ready {
     Truncate(Offset),
     /// Append the batch that begins our epoch, then report durability with `flushed`.
     AppendEpochStart(EpochStart),
+    /// Append the batch that changes the voters, then report durability with `flushed`.
+    AppendVoters(VotersWritten),
     /// Append the first so many batches that came with this response.
     AppendFetched(RequestId, usize),
     /// Make the log durable up to its end.

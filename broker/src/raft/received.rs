@@ -7,7 +7,7 @@ use super::ready::{
     VoteRequest, VoteResponse,
 };
 use super::role::RoleState;
-use super::voters::{Endpoint, ReplicaKey};
+use super::voters::{Endpoint, KRAFT_VERSIONS, ReplicaKey};
 use crate::environment::Instant;
 use crate::model::{ClusterId, ErrorCode, LeaderEpoch, NodeId};
 
@@ -36,6 +36,13 @@ impl Quorum {
             Request::Fetch(request) => self.on_fetch_request(now, token, request),
             Request::FetchSnapshot(request) => {
                 self.on_fetch_snapshot_request(now, token, &request);
+            }
+            Request::AddVoter(request) => self.on_add_voter_request(now, token, request),
+            Request::RemoveVoter(request) => self.on_remove_voter_request(now, token, &request),
+            Request::UpdateVoter(request) => self.on_update_voter_request(now, token, request),
+            Request::Versions(_) => {
+                let response = Response::Versions(Some(KRAFT_VERSIONS));
+                self.push(Ready::Respond(token, response, None));
             }
         }
     }
@@ -94,7 +101,7 @@ impl Quorum {
         self.check_cluster(request.cluster_id.as_ref())?;
         self.check_sender(request.leader, request.epoch)?;
         self.hear_of(now, request.epoch, Some(request.leader), request.leader_endpoints)?;
-        if self.following() == Some(request.leader) && self.is_voter() {
+        if self.following() == Some(request.leader) && self.may_stand() {
             self.on_leader_resigned(now, &request.successors);
         }
         Ok(())

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::ready::RequestId;
+use super::reconfiguration::LEADER_FOR_CHANGES;
 use crate::environment::Instant;
 use crate::model::NodeId;
 
@@ -41,11 +42,16 @@ impl Requests {
         }
     }
 
-    /// When nothing at all is in flight any more.
+    /// True while an answer of `to` may come.
+    pub(super) fn is_in_flight(&self, to: NodeId) -> bool {
+        matches!(self.lines.get(&to), Some(Line::InFlight(..)))
+    }
+
+    /// When nothing at all is in flight any more that is said to nodes as such.
     pub(super) fn all_ready_at(&self, now: Instant) -> Instant {
-        let in_flight = self.lines.values().filter_map(|line| match line {
-            Line::InFlight(_, deadline) => Some(*deadline),
-            Line::BackingOff(_) => None,
+        let in_flight = self.lines.iter().filter_map(|(to, line)| match line {
+            Line::InFlight(_, deadline) if *to != LEADER_FOR_CHANGES => Some(*deadline),
+            Line::InFlight(..) | Line::BackingOff(_) => None,
         });
         in_flight.max().unwrap_or(now)
     }

@@ -4,6 +4,11 @@
 //! | command | effect |
 //! |---|---|
 //! | `quorum voters=1,2,3 [observers=4] [kraft=0]` | nodes with empty logs, formatted with these voters, started at time 0 |
+//! | `quorum … newcomers=5 [join]` | and controllers that know no voters, but whom to ask; they may ask to vote |
+//! | `add 1 voter=4 [directory=9] [at_once]`, `remove 1 voter=4 [directory=9]` | somebody asks for a change of the voters |
+//! | `voters` | who votes, as everybody knows it |
+//! | `wipe 1 directory=9` | a node loses its disk and gets another |
+//! | `start 1 host=elsewhere` | a node comes back at another address |
 //! | `run 500ms` | time passes; messages arrive at once, ticks come when due |
 //! | `wait 500ms` | time passes; ticks come when due, messages stay under way |
 //! | `deliver` | messages arrive, and those that they cause, until there are none |
@@ -26,16 +31,19 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::reconfiguration::LEADER_FOR_CHANGES;
 use super::voters::Voter;
 use super::{
-    Answer, ElectionState, Endpoint, FetchOutcome, FetchSnapshotResponse, FetchedBatch, LogState,
-    Message, Quorum, Ready, ReplicaKey, Request, RequestId, Response, Settings, Token, VoteRequest,
-    VoterChange, VoterHistory, VoterSet,
+    Answer, ElectionState, Endpoint, EpochStart, FetchOutcome, FetchSnapshotResponse, FetchedBatch,
+    LogState, Message, Quorum, Ready, ReplicaKey, Request, RequestId, Response, Settings, Token,
+    VoteRequest, VoterChange, VoterHistory, VoterSet,
 };
 use crate::environment::Instant;
 use crate::model::{
     ClusterId, DirectoryId, ErrorCode, LeaderEpoch, NodeId, Offset, OffsetAndEpoch,
 };
+
+mod voters;
 
 #[derive(Clone)]
 enum Envelope {
@@ -45,6 +53,12 @@ enum Envelope {
 
 struct Node {
     machine: Option<Quorum>,
+    key: ReplicaKey,
+    /// Where it is reached; empty for observers that are no controllers.
+    endpoints: Vec<Endpoint>,
+    /// Was told nothing of the voters.
+    is_newcomer: bool,
+    joins: bool,
     election: ElectionState,
     log: Vec<LeaderEpoch>,
     flushed: usize,
@@ -66,6 +80,9 @@ struct Cluster {
     /// Requests to be answered: who asked whom.
     tokens: BTreeMap<Token, Option<(i32, i32, RequestId)>>,
     fetched: BTreeMap<i32, Vec<LeaderEpoch>>,
+    /// The records that say who votes.
+    changes: BTreeMap<OffsetAndEpoch, VoterSet>,
+    snapshot_voters: BTreeMap<OffsetAndEpoch, VoterSet>,
     output: String,
 }
 
@@ -108,19 +125,19 @@ impl Cluster {
         let ids = numbers(argument(words, "voters").unwrap());
         let observers = argument(words, "observers").map_or(Vec::new(), numbers);
         self.kraft_version = argument(words, "kraft").map_or(1, |text| text.parse().unwrap());
-        self.voters = VoterSet::new(ids.iter().map(|id| Voter {
-            key: key_of(*id),
-            endpoints: vec![Endpoint {
-                name: "CONTROLLER".to_owned(),
-                host: format!("node{id}"),
-                port: 9093,
-            }],
-            kraft_version_min: 0,
-            kraft_version_max: 1,
-        }));
-        for id in ids.into_iter().chain(observers) {
+        let newcomers = argument(words, "newcomers").map_or(Vec::new(), numbers);
+        self.voters = VoterSet::new(ids.iter().map(|id| voters::voter_of(*id)));
+        for id in ids.into_iter().chain(observers.clone()).chain(newcomers.clone()) {
             let node = Node {
                 machine: None,
+                key: key_of(id),
+                endpoints: if observers.contains(&id) {
+                    Vec::new()
+                } else {
+                    voters::endpoints_of(&format!("node{id}"))
+                },
+                is_newcomer: newcomers.contains(&id),
+                joins: words.contains(&"join"),
                 election: ElectionState::default(),
                 log: Vec::new(),
                 flushed: 0,
@@ -134,7 +151,7 @@ impl Cluster {
     }
 
     fn start(&mut self, id: i32) {
-        let mut history = VoterHistory::new(self.voters.clone(), self.kraft_version);
+        let history = self.history_of(id);
         let node = self.nodes.get_mut(&id).unwrap();
         node.starts += 1;
         let mut epochs: Vec<OffsetAndEpoch> = Vec::new();
@@ -143,12 +160,15 @@ impl Cluster {
                 epochs.push(OffsetAndEpoch { offset: offset_of(index), epoch: *epoch });
             }
         }
-        if node.log.len() > 2 {
-            history.add(Offset::new(2), VoterChange::Voters(self.voters.clone()));
-        }
         let (start, end) = (offset_of(node.start), offset_of(node.log.len()));
         let log = LogState::new(start, end, epochs, node.snapshots.clone());
-        let settings = Settings::new(ClusterId::from("scenario"), key_of(id));
+        let settings = Settings {
+            bootstrap: if node.is_newcomer { self.voters.ids().collect() } else { Vec::new() },
+            listener_name: "CONTROLLER".to_owned(),
+            endpoints: node.endpoints.clone(),
+            joins_by_itself: node.joins,
+            ..Settings::new(ClusterId::from("scenario"), node.key)
+        };
         let seed = node.starts * 1000 + u64::try_from(id).unwrap();
         let (machine, ready) = Quorum::new(settings, node.election, history, log, seed, self.now);
         self.nodes.get_mut(&id).unwrap().machine = Some(machine);
@@ -246,17 +266,8 @@ impl Cluster {
                 node.flushed = node.flushed.min(index_of(end));
                 self.line(&format!("{id} truncates to {end}"));
             }
-            Ready::AppendEpochStart(start) => {
-                let count = usize::try_from(start.record_count()).unwrap();
-                node.log.extend(std::iter::repeat_n(start.epoch, count));
-                self.line(&format!(
-                    "{id} appends {count} at {} for epoch {} voters={:?} granted by={:?}",
-                    start.base_offset,
-                    start.epoch,
-                    start.voters.iter().map(|id| id.0).collect::<Vec<_>>(),
-                    start.granting_voters.iter().map(|id| id.0).collect::<Vec<_>>(),
-                ));
-            }
+            Ready::AppendVoters(written) => self.append_voters(id, written),
+            Ready::AppendEpochStart(start) => self.append_epoch_start(id, &start),
             Ready::AppendFetched(_, count) => {
                 let fetched = self.fetched.remove(&id).unwrap();
                 node.log.extend(&fetched[..count]);
@@ -272,6 +283,8 @@ impl Cluster {
                 if !matches!(request, Request::Fetch(_)) {
                     self.line(&format!("{id} ⇢ {to} {}", describe_request(&request)));
                 }
+                let leader = self.machine(id).leader();
+                let to = if to == LEADER_FOR_CHANGES { leader.unwrap_or(to) } else { to };
                 self.net.push_back(Envelope::Request(id, request_id, to.0, request));
             }
             Ready::Respond(token, response, from) => self.respond(id, token, response, from),
@@ -302,13 +315,29 @@ impl Cluster {
         }
     }
 
+    fn append_epoch_start(&mut self, id: i32, start: &EpochStart) {
+        if let Some((_, voters)) = &start.bootstrap {
+            let place = OffsetAndEpoch { offset: start.base_offset.plus(2), epoch: start.epoch };
+            self.changes.insert(place, voters.clone());
+        }
+        let count = usize::try_from(start.record_count()).unwrap();
+        self.nodes.get_mut(&id).unwrap().log.extend(std::iter::repeat_n(start.epoch, count));
+        self.line(&format!(
+            "{id} appends {count} at {} for epoch {} voters={:?} granted by={:?}",
+            start.base_offset,
+            start.epoch,
+            start.voters.iter().map(|id| id.0).collect::<Vec<_>>(),
+            start.granting_voters.iter().map(|id| id.0).collect::<Vec<_>>(),
+        ));
+    }
+
     fn install(&mut self, id: i32, snapshot: OffsetAndEpoch) {
         let node = self.nodes.get_mut(&id).unwrap();
         node.log = vec![snapshot.epoch; index_of(snapshot.offset)];
         (node.start, node.flushed) = (node.log.len(), node.log.len());
         node.snapshots = vec![snapshot];
         self.line(&format!("{id} installs snapshot {}", place(snapshot)));
-        let history = VoterHistory::new(self.voters.clone(), self.kraft_version);
+        let history = self.history_of(id);
         self.act(id, |machine, now| machine.snapshot_installed(now, history));
     }
 
@@ -341,12 +370,11 @@ impl Cluster {
                 if self.cut.contains(&from) || self.cut.contains(&to) || !self.is_up(to) {
                     return;
                 }
-                let voters = self.voters.clone();
                 if let Response::Fetch(fetch) = &mut response
                     && let FetchOutcome::Records(batches) = &mut fetch.outcome
                 {
                     let end = self.machine(to).log().end();
-                    *batches = batches_of(end, &entries, &voters);
+                    *batches = self.batches_of(end, &entries);
                     self.fetched.insert(to, entries);
                 }
                 self.act(to, |machine, now| {
@@ -431,9 +459,14 @@ impl Cluster {
         let node = self.nodes.get_mut(&id).unwrap();
         let machine = node.machine.as_mut().unwrap();
         let end = index_of(machine.high_watermark().unwrap());
+        let (voters, version) = machine.history().at(offset_of(end));
+        let voters = (version > 0).then(|| voters.clone());
         let snapshot = OffsetAndEpoch { offset: offset_of(end), epoch: node.log[end - 1] };
         machine.snapshot_written(snapshot);
         machine.log_cleaned(snapshot);
+        if let Some(voters) = voters {
+            self.snapshot_voters.insert(snapshot, voters);
+        }
         node.start = end;
         node.snapshots = vec![snapshot];
         self.line(&format!("{id} has snapshot {}", place(snapshot)));
@@ -482,29 +515,35 @@ impl Cluster {
             }
             "start" => {
                 self.refused.retain(|(_, by)| *by != id());
+                if let Some(host) = argument(&words, "host") {
+                    self.nodes.get_mut(&id()).unwrap().endpoints = voters::endpoints_of(host);
+                }
                 self.start(id());
             }
             "resign" => self.act(id(), Quorum::resign),
             "snapshot" => self.snapshot(id()),
             "vote" => self.vote(&words),
+            "add" | "remove" => self.ask_for_change(&words),
+            "voters" => self.tell_voters(),
+            "wipe" => self.wipe(&words),
             "status" => self.status(),
             other => panic!("no such command: {other}"),
         }
     }
 }
 
-/// One batch for each entry; the voters stand where the first leader of a formatted quorum writes them.
-fn batches_of(end: Offset, entries: &[LeaderEpoch], voters: &VoterSet) -> Vec<FetchedBatch> {
-    let batch = |(epoch, index): (&LeaderEpoch, i64)| {
-        let offset = end.plus(index);
-        let changes = if offset == Offset::new(2) {
-            vec![(offset, VoterChange::Voters(voters.clone()))]
-        } else {
-            Vec::new()
+impl Cluster {
+    /// One batch for each entry.
+    fn batches_of(&self, end: Offset, entries: &[LeaderEpoch]) -> Vec<FetchedBatch> {
+        let batch = |(epoch, index): (&LeaderEpoch, i64)| {
+            let offset = end.plus(index);
+            let changes =
+                self.changes_at(offset, *epoch).into_iter().map(|change| (offset, change));
+            let changes = changes.collect();
+            FetchedBatch { base_offset: offset, last_offset: offset, epoch: *epoch, changes }
         };
-        FetchedBatch { base_offset: offset, last_offset: offset, epoch: *epoch, changes }
-    };
-    entries.iter().zip(0..).map(batch).collect()
+        entries.iter().zip(0..).map(batch).collect()
+    }
 }
 
 fn is_news(response: &Response, records: usize) -> bool {
@@ -517,11 +556,18 @@ fn is_news(response: &Response, records: usize) -> bool {
         Response::Vote(_)
         | Response::BeginQuorumEpoch(_)
         | Response::EndQuorumEpoch(_)
-        | Response::FetchSnapshot(_) => true,
+        | Response::FetchSnapshot(_)
+        | Response::AddVoter(_)
+        | Response::RemoveVoter(_)
+        | Response::UpdateVoter(_) => true,
+        Response::Versions(_) => false,
     }
 }
 
 fn describe_request(request: &Request) -> String {
+    if let Some(text) = voters::describe_voter_request(request) {
+        return text;
+    }
     match request {
         Request::Vote(vote) => {
             let kind = if vote.is_pre_vote { "pre-vote" } else { "vote" };
@@ -536,6 +582,10 @@ fn describe_request(request: &Request) -> String {
         Request::FetchSnapshot(fetch) => {
             format!("fetch snapshot {} from byte {}", place(fetch.snapshot), fetch.position)
         }
+        Request::AddVoter(_)
+        | Request::RemoveVoter(_)
+        | Request::UpdateVoter(_)
+        | Request::Versions(_) => unreachable!("described above"),
     }
 }
 
@@ -553,6 +603,11 @@ fn describe_response(response: &Response, records: usize) -> String {
         Response::BeginQuorumEpoch(answer) | Response::EndQuorumEpoch(answer) => {
             format!("noted {}", describe_answer(answer))
         }
+        Response::AddVoter(answer) | Response::RemoveVoter(answer) => {
+            voters::describe_voter_answer(answer)
+        }
+        Response::UpdateVoter(answer) => format!("update {}", describe_answer(answer)),
+        Response::Versions(versions) => format!("versions {versions:?}"),
         Response::Fetch(fetch) => {
             let outcome = match &fetch.outcome {
                 FetchOutcome::Records(_) => format!("{records} records"),
@@ -640,4 +695,15 @@ scenarios! {
     observer,
     snapshot,
     static_quorum,
+    static_voters_stay,
+    voter_is_added,
+    voter_is_removed,
+    removed_voter_is_still_needed,
+    one_voter_change_at_a_time,
+    voter_must_catch_up,
+    voter_change_is_taken_back,
+    voter_requests_are_checked,
+    voter_with_another_disk,
+    voter_has_moved,
+    voters_stand_in_snapshots,
 }

@@ -11,13 +11,15 @@ use super::error::Error;
 use super::handle::Answered;
 use super::ready::{
     EpochStart, FetchSnapshotResponse, Message, Ready, Request, RequestId, Response, Token,
+    VotersWritten,
 };
+use super::reconfiguration::LEADER_FOR_CHANGES;
 use super::snapshots::{self, Snapshot};
 use super::voters::VoterHistory;
 use crate::environment::{Disk, File, FileExt, OUT_OF_FILES, OpenMode, Runtime, is_out_of_files};
 use crate::log::AppendError;
 use crate::model::{ErrorCode, NodeId, Offset, OffsetAndEpoch};
-use crate::record::split_all;
+use crate::record::{ControlRecord, split_all};
 
 impl<R: Runtime> Driver<R> {
     pub(super) async fn carry_out(&mut self, ready: Vec<Ready>, came: Came) -> Result<(), Error> {
@@ -26,6 +28,7 @@ impl<R: Runtime> Driver<R> {
             match step {
                 Ready::Persist(state) => self.persist(state).await?,
                 Ready::AppendEpochStart(start) => self.append_epoch_start(&start).await?,
+                Ready::AppendVoters(written) => self.append_voters(&written).await?,
                 Ready::AppendFetched(id, count) => {
                     self.append_fetched(bytes_of(&came, id), count).await?;
                 }
@@ -109,18 +112,18 @@ impl<R: Runtime> Driver<R> {
     /// Hands a request to its peer; false when nobody knows where that is.
     fn send(&mut self, to: NodeId, id: RequestId, request: Request) -> bool {
         let (quorum, bootstrap) = (&self.quorum, &self.bootstrap);
-        let known = match bootstrap.get(&to) {
-            Some(endpoint) => std::slice::from_ref(endpoint),
-            None if quorum.leader() == Some(to) => quorum.leader_endpoints(),
-            None => quorum.voters().endpoints(to),
+        let known = match (&request, bootstrap.get(&to)) {
+            (Request::Versions(asked), _) => asked.endpoints.clone(),
+            (_, Some(endpoint)) => vec![endpoint.clone()],
+            _ if to == LEADER_FOR_CHANGES || quorum.leader() == Some(to) => {
+                quorum.leader_endpoints().to_vec()
+            }
+            _ => quorum.voters().endpoints(to).to_vec(),
         };
         let by_name = known.iter().find(|endpoint| *endpoint.name == *self.line.listener);
         let Some(endpoint) = by_name.or_else(|| known.first()) else { return false };
         self.peers.send(to, endpoint, id, request);
-        self.peers.retain(|node| {
-            let is_voter = quorum.voters().voter(node).is_some();
-            node == to || is_voter || bootstrap.contains_key(&node) || quorum.leader() == Some(node)
-        });
+        self.peers.retain(|node| node == to || quorum.speaks_with(node));
         true
     }
 
@@ -224,6 +227,12 @@ impl<R: Runtime> Driver<R> {
         let batch = batches::epoch_start(start, self.runtime.wall_clock())?;
         self.shared.log.assign_epoch_start(start.epoch, start.base_offset);
         self.write(batch, OffsetAndEpoch { offset: start.base_offset, epoch: start.epoch }).await
+    }
+
+    async fn append_voters(&mut self, written: &VotersWritten) -> Result<(), Error> {
+        let record = ControlRecord::KRaftVoters(batches::to_record(&written.voters));
+        let batch = batches::control(written.place, self.runtime.wall_clock(), &[record])?;
+        self.write(batch, written.place).await
     }
 
     /// A snapshot is in place: what it stands for may go.

@@ -26,7 +26,7 @@ impl Quorum {
         let is_same = epoch == self.epoch();
         assert!(epoch > self.epoch() || is_same, "an epoch is never left for an older one");
         let deadline = self
-            .is_voter()
+            .may_stand()
             .then(|| self.role_state().election_deadline())
             .map(|left| left.unwrap_or_else(|| now + self.random_election_timeout()));
         let voted = if is_same { self.voted() } else { None };
@@ -50,8 +50,16 @@ impl Quorum {
     /// Waits for the election time-out, asking around for a leader meanwhile.
     pub(super) fn poll_unattached(&mut self, now: Instant) -> bool {
         let RoleState::Unattached(state) = self.role_state() else { return false };
+        if state.deadline.is_none() && self.may_stand() {
+            // We have become a voter since.
+            let deadline = now + self.random_election_timeout();
+            if let RoleState::Unattached(state) = self.role_state_mut() {
+                state.deadline = Some(deadline);
+            }
+        }
+        let RoleState::Unattached(state) = self.role_state() else { return false };
         if let Some(deadline) = state.deadline {
-            if self.is_voter() && deadline <= now {
+            if self.may_stand() && deadline <= now {
                 self.become_prospective(now);
                 return true;
             }

@@ -19,6 +19,9 @@ impl ReplicaKey {
     }
 }
 
+/// The versions of the quorum (`kraft.version`) that this program knows, from lowest to highest.
+pub const KRAFT_VERSIONS: (i16, i16) = (0, 1);
+
 /// Where a listener of a voter can be reached.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Endpoint {
@@ -52,6 +55,22 @@ impl VoterSet {
     #[must_use]
     pub fn new(voters: impl IntoIterator<Item = Voter>) -> Self {
         Self(voters.into_iter().map(|voter| (voter.key.id, voter)).collect())
+    }
+
+    /// These voters and another one; one with its node id makes room for it.
+    #[must_use]
+    pub fn with(&self, voter: Voter) -> Self {
+        let mut voters = self.0.clone();
+        voters.insert(voter.key.id, voter);
+        Self(voters)
+    }
+
+    /// These voters without that node.
+    #[must_use]
+    pub fn without(&self, id: NodeId) -> Self {
+        let mut voters = self.0.clone();
+        voters.remove(&id);
+        Self(voters)
     }
 
     /// How many there are.
@@ -169,6 +188,20 @@ impl VoterHistory {
     #[must_use]
     pub fn last(&self) -> &VoterSet {
         self.voters.last_key_value().map_or(&self.base_voters, |(_, voters)| voters)
+    }
+
+    /// Who voted before the last change in the log.
+    #[must_use]
+    pub fn before_last(&self) -> Option<&VoterSet> {
+        let mut known = self.voters.values().rev();
+        known.next()?;
+        Some(known.next().unwrap_or(&self.base_voters))
+    }
+
+    /// Where the log says who votes now; `None` when only configuration or snapshot do.
+    #[must_use]
+    pub fn last_offset(&self) -> Option<Offset> {
+        self.voters.last_key_value().map(|(offset, _)| *offset)
     }
 
     /// The `kraft.version` now: 0 for a static quorum, 1 for one with directory ids.

@@ -26,6 +26,7 @@ use super::ready::{
     VoteRequest, VoteResponse,
 };
 use super::voters::{Endpoint, ReplicaKey};
+use super::wire_voters;
 use crate::client::{self, Connection};
 use crate::environment::Runtime;
 use crate::model::{ErrorCode, LeaderEpoch, NodeId, Offset, OffsetAndEpoch, TopicId};
@@ -154,6 +155,12 @@ pub(super) async fn begin<R: Runtime>(
                 snapshot_response(&response, &request, &listener)
             }))
         }
+        Request::AddVoter(request) => wire_voters::add(connection, &request, after).await,
+        Request::RemoveVoter(request) => wire_voters::remove(connection, &request, after).await,
+        Request::UpdateVoter(request) => {
+            wire_voters::update(connection, &request, listener, after).await
+        }
+        Request::Versions(_) => wire_voters::versions(connection, after).await,
     }
 }
 
@@ -490,7 +497,7 @@ fn one<T, P>(topics: &[T], partitions: impl Fn(&T) -> &Vec<P>) -> Option<&P> {
     partitions(topics.first()?).first()
 }
 
-fn directory(key: Option<ReplicaKey>) -> Uuid {
+pub(super) fn directory(key: Option<ReplicaKey>) -> Uuid {
     key.and_then(|key| key.directory_id).map_or(Uuid::nil(), |id| id.0)
 }
 
@@ -498,7 +505,7 @@ fn topic_name() -> TopicName {
     TopicName(StrBytes::from_static_str(METADATA_TOPIC))
 }
 
-fn text(text: &str) -> StrBytes {
+pub(super) fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
 }
 

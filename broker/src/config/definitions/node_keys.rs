@@ -63,7 +63,7 @@ rows! {
         "How often the controller logs how it performs.";
     "controller.quorum.append.linger.ms" Int "25", AtLeast(0), ReadOnly Accepted Shown,
         "Time the leader of the metadata quorum gathers records before it writes them.";
-    "controller.quorum.auto.join.enable" Boolean "false", Any, ReadOnly Accepted Shown,
+    "controller.quorum.auto.join.enable" Boolean "false", Any, ReadOnly Honoured Shown,
         "Whether a new controller adds itself to the voters.";
     "controller.quorum.bootstrap.servers" List "", Any, ReadOnly Honoured Shown,
         "Where to look for the metadata quorum, as host:port.";
