@@ -1,7 +1,8 @@
 //! Tells the controller in which log directory each replica lies. Source: KIP-858.
 //!
-//! A broker with one directory has nothing to tell: the controller knows. With several, a replica lies nowhere known until
-//! its broker says so, and until then the loss of a directory would not move its leadership.
+//! With several directories a replica lies nowhere known until its broker says so, and until then the loss of a directory would
+//! not move its leadership. With one the controller knows, until that one is replaced: then what was in the old one is in a
+//! directory that nobody has any more, and could never lead again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,7 +38,12 @@ pub(super) struct Assignments<R: Runtime> {
 
 impl<R: Runtime> Assignments<R> {
     /// Tells until `stop`.
-    pub(super) async fn run(self, stop: Stop) {
+    pub(super) fn start(self, stop: Stop) {
+        let runtime = self.runtime.clone();
+        runtime.spawn("directory assignments", self.run(stop));
+    }
+
+    async fn run(self, stop: Stop) {
         let mut settled = None;
         loop {
             select! {

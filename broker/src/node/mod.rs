@@ -259,16 +259,14 @@ impl<R: Runtime> Node<R> {
             };
             let beating = lifecycle.run(epoch, departure.clone(), background.stop());
             runtime.spawn("broker heartbeats", beating);
-            if storage.directories.len() > 1 {
-                let assignments = Assignments {
-                    runtime: runtime.clone(),
-                    node: config.node_id,
-                    controller: common.controllers.for_broker.clone(),
-                    image: Arc::clone(&common.image),
-                    replicas: Arc::clone(&replicas),
-                };
-                runtime.spawn("directory assignments", assignments.run(background.stop()));
+            Assignments {
+                runtime: runtime.clone(),
+                node: config.node_id,
+                controller: common.controllers.for_broker.clone(),
+                image: Arc::clone(&common.image),
+                replicas: Arc::clone(&replicas),
             }
+            .start(background.stop());
             Some(epoch)
         } else {
             let stop = background.stop();

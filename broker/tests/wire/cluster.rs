@@ -47,6 +47,8 @@ struct Cluster {
     ports: Vec<(u16, u16)>,
     members: Vec<Option<Member>>,
     session_ms: u64,
+    /// The metadata log lies in a directory of its own.
+    is_metadata_apart: bool,
 }
 
 impl Drop for Cluster {
@@ -65,6 +67,10 @@ impl Cluster {
 
     /// With sessions of this length, and heartbeats fifteen times as often.
     async fn start_with(name: &str, session_ms: u64) -> Self {
+        Self::start_as(name, session_ms, false).await
+    }
+
+    async fn start_as(name: &str, session_ms: u64, is_metadata_apart: bool) -> Self {
         let runtime = TokioRuntime::new();
         let home = Path::new(env!("CARGO_TARGET_TMPDIR"))
             .join(format!("cluster-{name}-{}", std::process::id()));
@@ -80,7 +86,7 @@ impl Cluster {
             .collect();
         drop(held);
         let ports = ports.chunks(2).map(|pair| (pair[0], pair[1])).collect();
-        let mut cluster = Self { home, ports, members: Vec::new(), session_ms };
+        let mut cluster = Self { home, ports, members: Vec::new(), session_ms, is_metadata_apart };
         let voters: Vec<InitialController> = (0..3)
             .map(|at| {
                 let (port, directory) = (cluster.ports[at].1, random_uuid_text(&runtime));
@@ -119,6 +125,7 @@ impl Cluster {
             ),
             ("controller.quorum.bootstrap.servers", servers.join(",")),
             ("log.dirs", home.display().to_string()),
+            ("metadata.log.dir", self.metadata(at).display().to_string()),
             ("controller.quorum.election.timeout.ms", "200".to_owned()),
             ("controller.quorum.fetch.timeout.ms", "400".to_owned()),
             ("broker.heartbeat.interval.ms", (self.session_ms / 15).to_string()),
@@ -126,6 +133,11 @@ impl Cluster {
         ];
         let all: Vec<_> = all.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         NodeConfig::read(None, &all).expect("a good configuration")
+    }
+
+    fn metadata(&self, at: usize) -> PathBuf {
+        let apart = if self.is_metadata_apart { "-metadata" } else { "" };
+        self.home.join(format!("{at}{apart}"))
     }
 
     async fn restart(&mut self, at: usize) {
@@ -300,6 +312,32 @@ fn replicas_of(response: &MetadataResponse, name: &str) -> (i32, Vec<i32>, BTree
     let partition = &response.topics.iter().find(named).expect("it is there").partitions[0];
     let replicas = partition.replica_nodes.iter().map(|id| id.0).collect();
     (partition.leader_id.0, replicas, partition.isr_nodes.iter().map(|id| id.0).collect())
+}
+
+#[tokio::test]
+async fn a_replica_whose_only_directory_was_replaced_may_lead_again() {
+    let mut cluster = Cluster::start_as("replaced", 1_500, true).await;
+    let mut client = cluster.client(0).await;
+    let both =
+        CreatableReplicaAssignment::default().with_broker_ids(vec![BrokerId(1), BrokerId(2)]);
+    let topic = new_topic(TOPIC, -1, -1).with_assignments(vec![both]);
+    assert_eq!(client.create_as(&[topic]).await, [0]);
+    cluster.until(0, |known| topics(known).contains(TOPIC)).await;
+    let produced = client.produce(batch(builder(0), 3, b"stays")).await;
+    assert_eq!((produced.error_code, produced.base_offset), (0, 0));
+
+    cluster.members[0].take().expect("it runs").kill();
+    cluster.until(1, |known| replicas_of(known, TOPIC).0 == 2).await;
+    let replaced = cluster.home.join("0");
+    while replaced.exists() {
+        // The threads of its former life may still write there.
+        let _ = std::fs::remove_dir_all(&replaced);
+    }
+    cluster.restart(0).await;
+    let in_sync = BTreeSet::from([1, 2]);
+    cluster.until(1, |known| replicas_of(known, TOPIC).2 == in_sync).await;
+    cluster.members[1].take().expect("it runs").kill();
+    cluster.until(2, |known| replicas_of(known, TOPIC).0 == 1).await;
 }
 
 #[tokio::test]
