@@ -63,6 +63,15 @@ struct BatchEntry {
 }
 
 impl BatchEntry {
+    fn of(batch: &ProducerBatch) -> Self {
+        Self {
+            last_sequence: batch.last_sequence,
+            last_offset: batch.last_offset.value(),
+            offset_delta: delta(batch.first_offset, batch.last_offset),
+            timestamp: batch.max_timestamp.0,
+        }
+    }
+
     fn first_sequence(self) -> i32 {
         sequence_before(self.last_sequence, self.offset_delta)
     }
@@ -143,12 +152,7 @@ impl ProducerState {
             let start = entry.transaction_start.take()?;
             return Some(self.end_transaction(start, batch, marker));
         }
-        entry.batches.push_back(BatchEntry {
-            last_sequence: batch.last_sequence,
-            last_offset: batch.last_offset.value(),
-            offset_delta: delta(batch.first_offset, batch.last_offset),
-            timestamp: batch.max_timestamp.0,
-        });
+        entry.batches.push_back(BatchEntry::of(batch));
         while entry.batches.len() > BATCHES_MAX {
             entry.batches.pop_front();
         }
@@ -157,6 +161,28 @@ impl ProducerState {
             self.open.insert(batch.first_offset.value(), batch.producer.0);
         }
         None
+    }
+
+    /// Remembers batches from before a snapshot, which tells of the last one of each producer: given in the order of the log.
+    ///
+    /// A client may send again any of those it had in flight when the broker ended. One that is not known any more would be
+    /// out of order, and many clients then take a new epoch and write everything again.
+    pub(crate) fn recall(&mut self, earlier: &[ProducerBatch]) {
+        for batch in earlier.iter().rev().filter(|batch| batch.marker.is_none()) {
+            let Some(entry) = self.producers.get_mut(&batch.producer.0) else { continue };
+            let Some(next) = entry.batches.front() else { continue };
+            let is_before = entry.epoch == batch.epoch.0
+                && batch.last_offset.value() < next.last_offset
+                && sequence_after(batch.last_sequence) == next.first_sequence();
+            if is_before && entry.batches.len() < BATCHES_MAX {
+                entry.batches.push_front(BatchEntry::of(batch));
+            }
+        }
+    }
+
+    /// True when there is somebody of whom more could be remembered.
+    pub(crate) fn could_recall(&self) -> bool {
+        self.producers.values().any(|entry| !entry.batches.is_empty())
     }
 
     fn end_transaction(
@@ -301,6 +327,10 @@ fn check_coordinator_epoch(
 
 const fn sequence_before(sequence: i32, count: i32) -> i32 {
     if sequence < count { i32::MAX - (count - sequence) + 1 } else { sequence - count }
+}
+
+const fn sequence_after(sequence: i32) -> i32 {
+    if sequence == i32::MAX { 0 } else { sequence + 1 }
 }
 
 fn delta(first: Offset, last: Offset) -> i32 {

@@ -1,7 +1,7 @@
 use super::*;
 
 /// The sequence `count` after `sequence`; after the largest comes 0.
-const fn sequence_after(sequence: i32, count: i32) -> i32 {
+const fn sequence_plus(sequence: i32, count: i32) -> i32 {
     if sequence > i32::MAX - count { count - (i32::MAX - sequence) - 1 } else { sequence + count }
 }
 
@@ -12,7 +12,7 @@ fn batch(epoch: i16, base_sequence: i32, count: i32, first_offset: i64) -> Produ
         producer: ProducerId(7),
         epoch: ProducerEpoch(epoch),
         base_sequence,
-        last_sequence: sequence_after(base_sequence, count - 1),
+        last_sequence: sequence_plus(base_sequence, count - 1),
         first_offset: Offset::new(first_offset),
         last_offset: Offset::new(first_offset + i64::from(count) - 1),
         max_timestamp: Timestamp(1000 + first_offset),
@@ -155,4 +155,27 @@ fn a_snapshot_with_any_byte_changed_or_missing_is_refused() {
         assert_eq!(ProducerState::decode_snapshot(&broken), None, "byte {at}");
         assert_eq!(ProducerState::decode_snapshot(&bytes[..at]), None, "cut at {at}");
     }
+}
+
+#[test]
+fn batches_before_a_snapshot_are_recalled_up_to_where_they_do_not_join() {
+    let batches: Vec<ProducerBatch> =
+        (0..8).map(|number| batch(1, number * 2, 2, i64::from(number) * 2)).collect();
+    let mut state = ProducerState::default();
+    for batch in &batches {
+        state.append(batch);
+    }
+    let snapshot = ProducerState::decode_snapshot(&state.encode_snapshot()).unwrap();
+    assert_eq!(code(&snapshot, &batches[4]), Some(ErrorCode::OutOfOrderSequenceNumber));
+
+    let mut recalled = snapshot.clone();
+    recalled.recall(&batches);
+    assert_eq!(recalled, state);
+
+    // Of another epoch, or with one missing in between, nothing is known.
+    let mut recalled = snapshot.clone();
+    recalled.recall(&[batch(0, 12, 2, 12)]);
+    assert_eq!(recalled, snapshot);
+    recalled.recall(&batches[..6]);
+    assert_eq!(recalled, snapshot);
 }

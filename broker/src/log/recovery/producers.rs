@@ -85,6 +85,7 @@ pub(in super::super) async fn load<R: Runtime>(
             state.expire(at.runtime.wall_clock(), &at.settings);
             loaded.producers = state;
             loaded.snapshot = Some(offset);
+            Box::pin(loaded.recall(segments, offset)).await?;
             break;
         }
         disk.remove_file(&file_path).await?;
@@ -92,6 +93,9 @@ pub(in super::super) async fn load<R: Runtime>(
     loaded.replay(at, segments).await?;
     Ok(loaded)
 }
+
+/// How much of the log before a snapshot is looked at for the batches that it does not tell of.
+const RECALLED_BYTES: u64 = 256 << 10;
 
 /// Segments at the end of the log that get a snapshot at their start when there was none to load.
 const SNAPSHOTS_MADE: usize = 2;
@@ -108,6 +112,39 @@ pub(in super::super) async fn write_snapshot<D: Disk>(
 }
 
 impl LoadedProducers {
+    /// Remembers more than the last batch of each producer, as long as they stand close before the snapshot.
+    async fn recall<R: Runtime>(
+        &mut self,
+        segments: &[Arc<Segment<R>>],
+        snapshot: Offset,
+    ) -> io::Result<()> {
+        let mut left = RECALLED_BYTES;
+        for segment in segments.iter().rev().filter(|segment| segment.base() < snapshot) {
+            if left == 0 || !self.producers.could_recall() {
+                break;
+            }
+            let end = match segment.find(snapshot).await? {
+                Lookup::Batch(batch) => batch.position,
+                Lookup::End => segment.size(),
+                Lookup::Bad(_) => break,
+            };
+            let (entries, _) = segment.index_entries().await?;
+            let from = end.saturating_sub(left);
+            let start = entries.iter().map(|entry| entry.position()).rfind(|at| *at <= from);
+            let start = start.unwrap_or(0);
+            let mut batches = Vec::new();
+            let mut scanner = Scanner::new(segment.file(), start, end);
+            loop {
+                let position = scanner.position();
+                let Found::Batch(header) = scanner.next().await? else { break };
+                batches.extend(scan::producer_batch(segment.file(), position, &header).await?);
+            }
+            self.producers.recall(&batches);
+            left = left.saturating_sub(end - start);
+        }
+        Ok(())
+    }
+
     async fn replay<R: Runtime>(
         &mut self,
         at: &SegmentPlace<R>,
