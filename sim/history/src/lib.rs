@@ -7,6 +7,7 @@
 //! Nothing in here knows a clock, a disk of brokers, a simulator or a real process.
 
 pub mod checkers;
+pub mod edn;
 mod event;
 mod facts;
 mod file;
