@@ -1,6 +1,6 @@
 //! Judges a history in a file, whoever wrote it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use history::checkers::{Found, judge};
@@ -15,10 +15,27 @@ pub(crate) struct JudgeArguments {
     history: PathBuf,
 }
 
+/// A history to be written in another form.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArguments {
+    /// Lines of JSON, as `--history` writes them
+    history: PathBuf,
+    /// Where the EDN goes
+    edn: PathBuf,
+}
+
+pub(crate) fn export(arguments: &ExportArguments) -> Result<bool, Failure> {
+    history::edn::write(&arguments.edn, &events_of(&arguments.history)?)?;
+    Ok(true)
+}
+
+fn events_of(path: &Path) -> Result<Vec<Event>, Failure> {
+    let bad = |bad| Failure(format!("{} is no history: {bad}", path.display()));
+    history::read(path).map_err(bad)
+}
+
 pub(crate) fn run(arguments: &JudgeArguments) -> Result<bool, Failure> {
-    let path = arguments.history.display();
-    let events = history::read(&arguments.history);
-    let events = events.map_err(|bad| Failure(format!("{path} is no history: {bad}")))?;
+    let events = events_of(&arguments.history)?;
     let (facts, anomalies) = judged(&events);
     say!("{} events", events.len());
     say!("records sent            {}", facts.sends.len());

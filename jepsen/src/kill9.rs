@@ -17,7 +17,7 @@ use tokio::time::sleep;
 use crate::broker::{Broker, Home};
 use crate::judge::{judged, tell};
 use crate::random::Random;
-use crate::workload::{Shared, TOPIC, ask_commits, client, commit, produce, read_all};
+use crate::workload::{Pace, Shared, Target, ask_commits, client, commit, produce, read_all};
 use crate::{Failure, say};
 
 /// Rounds of `kill -9`.
@@ -99,6 +99,16 @@ pub(crate) async fn run(arguments: Kill9Arguments) -> Result<bool, Failure> {
     Ok(is_well)
 }
 
+fn target(arguments: &Kill9Arguments, home: &Home) -> Target {
+    let topic = "kill9".to_owned();
+    Target { bootstrap: vec![home.endpoint()], topic, partitions: arguments.partitions }
+}
+
+/// What a producer sends: about 1500 records a second.
+const PACE: Pace = Pace { records_max: 30, pause_ms_max: 20 };
+/// Between two commits.
+const COMMIT_PAUSE: Duration = Duration::from_millis(2);
+
 /// Everything that happens to the broker, up to the last reading.
 async fn live(
     arguments: &Kill9Arguments,
@@ -107,17 +117,19 @@ async fn live(
     lives: &mut Lives,
 ) -> Result<(), Failure> {
     let (mut broker, _) = start(home, shared).await?;
-    let admin = Admin::new(client(&home.endpoint()));
-    let created = admin.create_topics(&[NewTopic::new(TOPIC, arguments.partitions)]).await;
+    let target = &target(arguments, home);
+    let admin = Admin::new(client(target));
+    let topic = NewTopic::new(&*target.topic, target.partitions);
+    let created = admin.create_topics(&[topic]).await;
     created
         .and_then(|outcomes| outcomes.into_iter().try_for_each(|(_, outcome)| outcome))
         .map_err(|error| Failure(format!("creating the topic: {error}")))?;
 
     let mut producers = JoinSet::new();
     for number in 0..arguments.producers {
-        producers.spawn(produce(number, home.endpoint(), Arc::clone(shared), arguments.seed));
+        producers.spawn(produce(number, target.clone(), Arc::clone(shared), arguments.seed, PACE));
     }
-    let committer = tokio::spawn(commit(home.endpoint(), arguments.partitions, Arc::clone(shared)));
+    let committer = tokio::spawn(commit(target.clone(), Arc::clone(shared), COMMIT_PAUSE));
     broker = rounds(arguments, home, broker, shared, lives).await?;
 
     shared.finish();
@@ -125,12 +137,12 @@ async fn live(
     let late = |_| Failure("a producer does not get rid of its records".to_owned());
     shared.awaited(Awaited::Producer, ended.map(drop).map_err(late))?;
     committer.await.map_err(|error| Failure(error.to_string()))?;
-    ask_commits(&home.endpoint(), arguments.partitions, shared, false).await?;
+    ask_commits(target, shared, false).await?;
     // What is read at the end has gone through a recovery.
     kill(broker, shared).await?;
     (broker, _) = start(home, shared).await?;
-    ask_commits(&home.endpoint(), arguments.partitions, shared, true).await?;
-    let read = read_all(&home.endpoint(), arguments.partitions, shared).await;
+    ask_commits(target, shared, true).await?;
+    let read = read_all(target, shared).await;
     shared.awaited(Awaited::Service, read)?;
     kill(broker, shared).await
 }
@@ -148,6 +160,7 @@ async fn rounds(
     lives: &mut Lives,
 ) -> Result<Broker, Failure> {
     let mut random = Random::new(arguments.seed, 0);
+    let target = target(arguments, home);
     for round in 1..=arguments.rounds {
         sleep(Duration::from_millis(random.below(arguments.life_ms + 1))).await;
         kill(broker, shared).await?;
@@ -163,7 +176,7 @@ async fn rounds(
         let took;
         (broker, took) = start(home, shared).await?;
         lives.starts.push(took);
-        ask_commits(&home.endpoint(), arguments.partitions, shared, false).await?;
+        ask_commits(&target, shared, false).await?;
         if round % 10 == 0 {
             let acknowledged = shared.acknowledged.load(Ordering::SeqCst);
             say!("round {round}: {acknowledged} records acknowledged, last start {took:?}");

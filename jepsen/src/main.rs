@@ -2,7 +2,9 @@
 //!
 //! - `jepsen kill9`: SIGKILL at any moment, also during recovery; nothing acknowledged is lost, doubled or moved;
 //! - `jepsen hostile`: frames of every kind of nonsense; the broker neither dies, nor grows, nor stops serving;
-//! - `jepsen judge`: a history that `kill9` or the simulator has written, judged again.
+//! - `jepsen cluster`: nodes in networks of their own, other people's clients, and every fault that this machine allows;
+//! - `jepsen judge`: a history that one of them or the simulator has written, judged again;
+//! - `jepsen export`: such a history as operations of `jepsen.tests.kafka`.
 //!
 //! Source of the method: Jepsen (histories recorded by clients, judged after the fact).
 
@@ -12,6 +14,7 @@ mod broker;
 mod workload;
 mod kill9;
 mod hostile;
+mod cluster;
 
 use std::io;
 use std::process::ExitCode;
@@ -32,8 +35,12 @@ enum Test {
     Kill9(kill9::Kill9Arguments),
     /// Send the broker every kind of nonsense
     Hostile(hostile::HostileArguments),
+    /// Do to a cluster all that can be done to one, under clients of several families
+    Cluster(cluster::ClusterArguments),
     /// Judge a history that was written before
     Judge(judge::JudgeArguments),
+    /// Write such a history as operations of jepsen.tests.kafka, in EDN
+    Export(judge::ExportArguments),
 }
 
 /// Why a test could not be brought to its end.
@@ -61,7 +68,9 @@ fn main() -> ExitCode {
         .and_then(|tokio| match arguments.test {
             Test::Kill9(arguments) => tokio.block_on(Box::pin(kill9::run(arguments))),
             Test::Hostile(arguments) => tokio.block_on(Box::pin(hostile::run(arguments))),
+            Test::Cluster(arguments) => tokio.block_on(Box::pin(cluster::run(arguments))),
             Test::Judge(arguments) => judge::run(&arguments),
+            Test::Export(arguments) => judge::export(&arguments),
         });
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

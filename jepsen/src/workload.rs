@@ -18,8 +18,24 @@ use ottla::record::Compression;
 use crate::Failure;
 use crate::random::Random;
 
-/// Where records go.
-pub(crate) const TOPIC: &str = "kill9";
+/// Where records go, and whom to ask for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    /// Brokers to ask first.
+    pub(crate) bootstrap: Vec<Endpoint>,
+    /// The topic.
+    pub(crate) topic: String,
+    /// How many partitions it has.
+    pub(crate) partitions: i32,
+}
+
+impl Target {
+    /// Its partitions.
+    pub(crate) fn all(&self) -> Vec<TopicPartition> {
+        (0..self.partitions).map(|index| TopicPartition::new(&*self.topic, index)).collect()
+    }
+}
+
 /// Whose offsets are committed.
 const GROUP: &str = "committer";
 /// Keys in use; several share a partition.
@@ -36,7 +52,7 @@ pub(crate) struct Tag {
 
 impl Tag {
     /// Its number in the history.
-    fn id(self) -> RecordId {
+    pub(crate) fn id(self) -> RecordId {
         RecordId(u64::from(self.producer) << 32 | u64::from(self.sequence))
     }
 }
@@ -56,7 +72,8 @@ impl Shared {
         self.is_over.store(true, Ordering::SeqCst);
     }
 
-    fn is_over(&self) -> bool {
+    /// Whether clients were told to.
+    pub(crate) fn is_over(&self) -> bool {
         self.is_over.load(Ordering::SeqCst)
     }
 
@@ -91,14 +108,15 @@ impl Shared {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn failed(&self, what: &str, error: &ottla::client::Error) {
+    /// Somebody complained, which is no anomaly.
+    pub(crate) fn failed(&self, what: &str, error: &impl std::fmt::Display) {
         *self.failures().entry(format!("{what}: {error}")).or_insert(0) += 1;
     }
 }
 
 /// A client that survives every restart.
-pub(crate) fn client(endpoint: &Endpoint) -> Client<TokioRuntime> {
-    let mut settings = Settings::new(vec![endpoint.clone()]);
+pub(crate) fn client(target: &Target) -> Client<TokioRuntime> {
+    let mut settings = Settings::new(target.bootstrap.clone());
     settings.request_timeout = Duration::from_secs(10);
     settings.connect_timeout = Duration::from_secs(2);
     settings.retry_backoff = Duration::from_millis(10);
@@ -134,8 +152,23 @@ pub(crate) fn tag_of(key: Option<&Bytes>, value: Option<&Bytes>) -> Option<Tag> 
     (value_of(tag) == *value && key.is_some_and(|key| key_of(tag) == *key)).then_some(tag)
 }
 
+/// How much a producer sends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// The most records at once.
+    pub(crate) records_max: u64,
+    /// The longest pause in between.
+    pub(crate) pause_ms_max: u64,
+}
+
 /// An idempotent producer that writes until it is over.
-pub(crate) async fn produce(number: u32, endpoint: Endpoint, shared: Arc<Shared>, seed: u64) {
+pub(crate) async fn produce(
+    number: u32,
+    target: Target,
+    shared: Arc<Shared>,
+    seed: u64,
+    pace: Pace,
+) {
     let mut random = Random::new(seed, 1000 + u64::from(number));
     let codecs = [Compression::None, Compression::Lz4, Compression::Zstd, Compression::Snappy];
     let settings = ProducerSettings {
@@ -146,14 +179,14 @@ pub(crate) async fn produce(number: u32, endpoint: Endpoint, shared: Arc<Shared>
         delivery_timeout: Duration::from_secs(600),
         ..ProducerSettings::default()
     };
-    let producer = Producer::new(client(&endpoint), settings);
+    let producer = Producer::new(client(&target), settings);
     let mut waiting: VecDeque<(Tag, Receipt)> = VecDeque::new();
     let mut sequence = 0;
     while !shared.is_over() {
-        for _ in 0..random.below(30) {
+        for _ in 0..random.below(pace.records_max) {
             let tag = Tag { producer: number, sequence };
             sequence = sequence.saturating_add(1);
-            let message = Message::new(TOPIC, Some(key_of(tag)), Some(value_of(tag)));
+            let message = Message::new(&*target.topic, Some(key_of(tag)), Some(value_of(tag)));
             match producer.send(message).await {
                 Ok(receipt) => {
                     let (producer, partition) = (u64::from(number), receipt.partition().clone());
@@ -164,7 +197,7 @@ pub(crate) async fn produce(number: u32, endpoint: Endpoint, shared: Arc<Shared>
                 Err(error) => shared.failed("send", &error),
             }
         }
-        tokio::time::sleep(Duration::from_millis(random.below(20))).await;
+        tokio::time::sleep(Duration::from_millis(random.below(pace.pause_ms_max))).await;
         while waiting.len() > WINDOW
             && let Some((tag, receipt)) = waiting.pop_front()
         {
@@ -194,10 +227,10 @@ async fn settle(tag: Tag, receipt: &Receipt, shared: &Shared) {
 }
 
 /// Commits growing offsets for all partitions until it is over.
-pub(crate) async fn commit(endpoint: Endpoint, partitions: i32, shared: Arc<Shared>) {
-    let admin = Admin::new(client(&endpoint));
+pub(crate) async fn commit(target: Target, shared: Arc<Shared>, pause: Duration) {
+    let admin = Admin::new(client(&target));
     let group = GroupId::new(GROUP);
-    let all: Vec<_> = (0..partitions).map(|index| TopicPartition::new(TOPIC, index)).collect();
+    let all = target.all();
     for offset in 1_i64.. {
         if shared.is_over() {
             return;
@@ -215,24 +248,23 @@ pub(crate) async fn commit(endpoint: Endpoint, partitions: i32, shared: Arc<Shar
             }
             Err(error) => shared.failed("commit", &error),
         }
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        tokio::time::sleep(pause).await;
     }
 }
 
 /// Asks where the group stands; the judge compares. `is_last` when all is over.
 pub(crate) async fn ask_commits(
-    endpoint: &Endpoint,
-    partitions: i32,
+    target: &Target,
     shared: &Shared,
     is_last: bool,
 ) -> Result<(), Failure> {
-    let admin = Admin::new(client(endpoint));
+    let admin = Admin::new(client(target));
     let group = || GROUP.to_owned();
     shared.note(Event::Ask { group: group() });
     let answer = admin.group_offsets(&GroupId::new(GROUP)).await;
     let answer = answer.map_err(|error| Failure(format!("offsets of the group: {error}")));
     let answer = shared.awaited(Awaited::Service, answer)?;
-    for partition in (0..partitions).map(|index| TopicPartition::new(TOPIC, index)) {
+    for partition in target.all() {
         let offset = answer.get(&partition).map(|found| found.offset.value());
         if let Some(offset) = offset.filter(|_| is_last) {
             let (group, partition) = (group(), partition.clone());
@@ -243,28 +275,28 @@ pub(crate) async fn ask_commits(
     Ok(())
 }
 
-/// Reads every partition from offset 0 to its end, and writes it down.
-pub(crate) async fn read_all(
-    endpoint: &Endpoint,
-    partitions: i32,
-    shared: &Shared,
-) -> Result<(), Failure> {
-    let client = client(endpoint);
-    let wanted: Vec<_> = (0..partitions)
-        .map(|index| (TopicPartition::new(TOPIC, index), OffsetSpec::Latest))
-        .collect();
+/// Where every partition ends for those who read it.
+pub(crate) async fn ends(target: &Target) -> Result<BTreeMap<TopicPartition, i64>, Failure> {
+    let wanted: Vec<_> =
+        target.all().into_iter().map(|partition| (partition, OffsetSpec::Latest)).collect();
+    let admin = Admin::new(client(target));
     let mut ends = BTreeMap::new();
-    for (partition, answer) in
-        Admin::new(client.clone()).list_offsets(&wanted, IsolationLevel::ReadUncommitted).await
-    {
+    for (partition, answer) in admin.list_offsets(&wanted, IsolationLevel::ReadUncommitted).await {
         let failed = |error| Failure(format!("the end of {partition}: {error}"));
         let end = answer.map_err(failed)?.offset.map_or(0, Offset::value);
         ends.insert(partition, end);
     }
-    let mut consumer = Consumer::new(client, ConsumerSettings::default());
+    Ok(ends)
+}
+
+/// Reads every partition from offset 0 to its end, and writes it down.
+pub(crate) async fn read_all(target: &Target, shared: &Shared) -> Result<(), Failure> {
+    let mut ends = ends(target).await?;
+    let mut consumer = Consumer::new(client(target), ConsumerSettings::default());
     let mut seen: BTreeMap<TopicPartition, Vec<(i64, Option<RecordId>)>> =
-        wanted.iter().map(|(partition, _)| (partition.clone(), vec![])).collect();
-    consumer.assign(wanted.into_iter().map(|(partition, _)| (partition, Start::At(Offset::ZERO))));
+        target.all().into_iter().map(|partition| (partition, vec![])).collect();
+    let from_zero = |partition| (partition, Start::At(Offset::ZERO));
+    consumer.assign(target.all().into_iter().map(from_zero));
     ends.retain(|_, end| *end > 0);
     while !ends.is_empty() {
         let fetched = consumer.poll(Duration::from_secs(20)).await;

@@ -1,4 +1,4 @@
-// franz-go: produce and member, by the contract in ../README.md.
+// franz-go: produce, member, stream and tail, by the contract in ../README.md.
 package main
 
 import (
@@ -8,6 +8,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -137,7 +140,76 @@ func member(bootstrap, topic, group string) {
 	}
 }
 
+func number(text string) int64 {
+	value, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		fail(err)
+	}
+	return value
+}
+
+func stream(bootstrap, topic, codec string) {
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(bootstrap, ",")...), kgo.DefaultProduceTopic(topic),
+		kgo.ProducerBatchCompression(codecs[codec]), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(5*time.Millisecond),
+		kgo.ProducerBatchMaxBytes(2000), kgo.ProduceRequestTimeout(5*time.Second), kgo.RequestTimeoutOverhead(2*time.Second),
+		kgo.MetadataMaxAge(5*time.Second), kgo.DialTimeout(2*time.Second), kgo.UnknownTopicRetries(-1))
+	if err != nil {
+		fail(err)
+	}
+	var lock sync.Mutex
+	scanner := bufio.NewScanner(os.Stdin)
+	for scanner.Scan() {
+		words := strings.Fields(scanner.Text())
+		out := &kgo.Record{Partition: int32(number(words[1])), Key: toBytes(&words[2]), Value: toBytes(&words[3])}
+		client.Produce(context.Background(), out, func(written *kgo.Record, err error) {
+			lock.Lock()
+			defer lock.Unlock()
+			if err != nil {
+				fmt.Println("failed", words[0], err)
+			} else {
+				fmt.Println("ok", words[0], written.Offset)
+			}
+		})
+	}
+	if err := client.Flush(context.Background()); err != nil {
+		fail(err)
+	}
+	client.Close()
+}
+
+func tail(bootstrap, topic, places string) {
+	starts := map[int32]kgo.Offset{}
+	for _, place := range strings.Split(places, ",") {
+		partition, offset, _ := strings.Cut(place, ":")
+		starts[int32(number(partition))] = kgo.NewOffset().At(number(offset))
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(bootstrap, ",")...),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: starts}), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchMaxPartitionBytes(20000), kgo.RequestTimeoutOverhead(2*time.Second), kgo.MetadataMaxAge(5*time.Second),
+		kgo.DialTimeout(2*time.Second))
+	if err != nil {
+		fail(err)
+	}
+	text := func(data []byte) string {
+		if data == nil {
+			return "-"
+		}
+		return *toText(data)
+	}
+	out := bufio.NewWriter(os.Stdout)
+	for poll := 0; ; poll++ {
+		fetches := client.PollFetches(context.Background())
+		for _, err := range fetches.Errors() {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		fetches.EachRecord(func(in *kgo.Record) {
+			fmt.Fprintln(out, "read", poll, in.Partition, in.Offset, text(in.Key), text(in.Value))
+		})
+		out.Flush()
+	}
+}
+
 func main() {
-	run := map[string]func(string, string, string){"produce": produce, "member": member}[os.Args[1]]
+	run := map[string]func(string, string, string){"produce": produce, "member": member, "stream": stream, "tail": tail}[os.Args[1]]
 	run(os.Args[2], os.Args[3], os.Args[4])
 }
