@@ -107,6 +107,8 @@ verdicts! {
     HighWatermark = "high-watermark",
     /// A leader takes for committed what a replica has not that is said to be in sync.
     NotInSync = "not-in-sync",
+    /// A leader has committed records while too few replicas were in sync.
+    BelowMinimum = "below-minimum",
     /// Two replicas hold different batches at one committed offset.
     LogsDiffer = "logs-differ",
     /// Two brokers that have heard the same believe different things of the cluster.

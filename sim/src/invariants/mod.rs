@@ -10,6 +10,7 @@
 //! | `leaders_are_complete` | who leads in the newest epoch has everything that anybody took for committed |
 //! | `high_watermarks` | no process takes a high watermark back, none is past the end of its log |
 //! | `in_sync_have_it` | every replica that the controller has in the ISR has what its leader takes for committed |
+//! | `minimum_in_sync` | nothing is committed while fewer than `min.insync.replicas` are in sync |
 //! | `logs_agree` | what is below a high watermark is the same on all disks, byte for byte; of the metadata log too |
 //! | `images_agree` | brokers that have heard equally much of the cluster believe the same |
 //! | `quorum_elects_one` | the metadata quorum has at most one leader in each epoch, and its high watermark never goes back |
@@ -19,6 +20,7 @@ mod images_agree;
 mod in_sync_have_it;
 mod leaders_are_complete;
 mod logs_agree;
+mod minimum_in_sync;
 mod one_leader_per_epoch;
 mod quorum_elects_one;
 
@@ -53,6 +55,10 @@ struct Replica {
     epoch: LeaderEpoch,
     log_end: i64,
     high_watermark: i64,
+    /// How many are in sync, as far as it reckons.
+    in_sync: usize,
+    /// `min.insync.replicas`.
+    minimum: usize,
 }
 
 /// One process at one moment.
@@ -100,6 +106,8 @@ fn replicas(view: &View) -> Vec<Replica> {
         // In this order: the log only grows while nothing else runs.
         high_watermark: partition.log().high_watermark().value(),
         log_end: partition.log().log_end_offset().value(),
+        in_sync: partition.in_sync_replicas().len(),
+        minimum: partition.log().settings().min_insync_replicas,
     });
     replicas.collect()
 }
@@ -110,6 +118,7 @@ pub struct Watch {
     one_leader_per_epoch: one_leader_per_epoch::Leaders,
     leaders_are_complete: leaders_are_complete::Committed,
     high_watermarks: high_watermarks::Marks,
+    minimum_in_sync: minimum_in_sync::TooFew,
     logs_agree: logs_agree::Logs,
     images_agree: images_agree::Images,
     quorum_elects_one: quorum_elects_one::Quorum,
@@ -136,6 +145,7 @@ impl Watch {
         breaches.extend(self.leaders_are_complete.check(&look));
         breaches.extend(self.high_watermarks.check(&look));
         breaches.extend(in_sync_have_it::check(&look));
+        breaches.extend(self.minimum_in_sync.check(&look));
         breaches.extend(self.images_agree.check(&look));
         breaches.extend(self.quorum_elects_one.check(&look));
         if self.looks.is_multiple_of(LOGS_EVERY) {
