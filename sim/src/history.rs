@@ -76,7 +76,9 @@ impl History {
         match outcome {
             Ok(delivered) => {
                 let offset = delivered.offset.map(ottla::model::Offset::value);
-                self.world.note(Some(machine), format!("{record} is acknowledged at {offset:?}"));
+                // Who repeats an old batch is told that it is there, and not where.
+                let place = offset.map_or("some offset".to_owned(), |offset| offset.to_string());
+                self.world.note(Some(machine), format!("{record} is acknowledged at {place}"));
                 self.note(Event::Acknowledged { record, offset });
             }
             Err(error) => {

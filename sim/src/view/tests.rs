@@ -58,7 +58,7 @@ fn small() -> Vec<Recorded> {
         (2_900, replica(status(1, 1))),
         (3_000, message(2, BROKER)),
         (3_400, Event::Received { number: 2 }),
-        (3_400, note(CLIENT, "record 7 is acknowledged at Some(0)")),
+        (3_400, note(CLIENT, "record 7 is acknowledged at 0")),
         (4_000, link(true)),
         (5_000, message(3, CLIENT)),
         (5_000, packet),
@@ -251,7 +251,7 @@ power_cut, seed 42: FAILED: lost-write: it is not there; lost-write: record 7 at
     0.002000          │◄────Produce─────│         +300 µs  orders-0 60 bytes
     0.002900          ◆                 │         orders-0: leader, epoch 3, end 1, high watermark 1
     0.003000          │────Produce↩────►│         +400 µs  orders-0 60 bytes
-    0.003400          │                 !         !! record 7 is acknowledged at Some(0)
+    0.003400          │                 !         !! record 7 is acknowledged at 0
     0.004000          │╳╳╳╳╳╳╳╳╳╳╳╳╳╳╳╳╳│         cut
     0.005000          │        ✗─Produ──│         Produce, never arrived  orders-0 60 bytes
     0.005000          │        ✗──data──│         data, 60 bytes: the link was cut, with it a piece of Produce
@@ -271,7 +271,7 @@ fn text_of_a_window_knows_what_was_before_and_counts_what_does_not_fit() {
 power_cut, seed 42: FAILED: lost-write: it is not there; lost-write: record 7 at 0; </script>
      seconds       broker            client
     0.002000          │×2               │×2       Produce ×1, orders-0 1/1
-    0.003400          │                 !         !! record 7 is acknowledged at Some(0)
+    0.003400          │                 !         !! record 7 is acknowledged at 0
     0.004000          │╳╳╳╳╳╳╳╳╳╳╳╳╳╳╳╳╳│         cut",
     );
 }

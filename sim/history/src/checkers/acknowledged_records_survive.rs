@@ -31,9 +31,9 @@ pub(super) fn check(facts: &Facts) -> Vec<Anomaly> {
                 }
                 let is_behind = offset.is_none_or(|offset| offset <= end);
                 let name = if is_behind { Verdict::LostWrite } else { Verdict::Unseen };
-                let what = format!(
-                    "{id} was acknowledged at {partition}@{offset:?}; the last one is {end}"
-                );
+                let place = offset.map_or("?".to_owned(), |offset| offset.to_string());
+                let what =
+                    format!("{id} was acknowledged at {partition}@{place}; the last one is {end}");
                 anomalies.push(Anomaly::new(name, what));
             }
             Fate::Failed if seen.contains(id) => {

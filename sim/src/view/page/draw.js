@@ -434,7 +434,14 @@ function drawHead({ pen, view, story, colours, layout }) {
     const x = layout.xs[index];
     pen.fillStyle = colours.ink;
     pen.font = "600 12px system-ui, 'DejaVu Sans', sans-serif";
-    pen.fillText(lane.name, x, 15, layout.unit * 1.5 - 6);
+    const room = layout.unit - 4, cut = lane.name.indexOf("-") + 1;
+    if (lane.isNode || !cut || pen.measureText(lane.name).width <= room) {
+      pen.fillText(lane.name, x, 15, lane.isNode ? layout.unit * 1.5 - 6 : room);
+    } else {
+      // Beside other lanes a long name takes two lines.
+      pen.fillText(lane.name.slice(0, cut), x, 8, room);
+      pen.fillText(lane.name.slice(cut), x, 20, room);
+    }
     pen.font = "11px system-ui, 'DejaVu Sans', sans-serif";
     pen.fillStyle = colours.soft;
     pen.fillText(stateAt(view, index, time), x, 31, layout.unit * (lane.isNode ? 1.55 : 1) - 4);
