@@ -160,6 +160,9 @@ async fn whole(arguments: &ClusterArguments, abilities: Abilities) -> Result<boo
     let lived = Box::pin(live(arguments, &cluster, &nemeses)).await;
     let is_well = conclude(arguments, &cluster, lived).await?;
     if is_well && !arguments.keep {
+        for node in &cluster.nodes {
+            node.lock().await.unmount().await?;
+        }
         std::fs::remove_dir_all(&directory)?;
     } else {
         for node in &cluster.nodes {

@@ -269,6 +269,15 @@ impl Node {
         Ok(text.lines().filter(|line| line.contains("panicked")).map(str::to_owned).collect())
     }
 
+    /// Gives its file system back.
+    pub(super) async fn unmount(&self) -> Result<(), Failure> {
+        if !self.plan.has_namespaces() {
+            return Ok(());
+        }
+        let home = self.home.display().to_string();
+        run(&["umount", &home]).await
+    }
+
     /// Copies its disk, which goes with the namespaces, to where it stays.
     pub(super) async fn keep(&self) -> Result<(), Failure> {
         if !self.plan.has_namespaces() {
