@@ -39,3 +39,23 @@ fn seeds_that_failed_once_hold() {
     let options = ["--nodes", "1"];
     seeds::expect_all_hold(&seeds::run(&SEEDS, &options), &options);
 }
+
+/// The same in worlds of three nodes.
+///
+/// 46: a producer's second batch was taken by a new leader while the first was still with the old one: a broker takes any number
+/// from a producer that it does not know. The first goes alone now. See
+/// `first_batch_of_an_epoch_goes_alone_until_the_partition_knows_the_producer` in `client/producer/sequencer.rs`.
+///
+/// 4, 79: a client that had one connection, to a broker that had lost the others, asked nobody else, for ever. Now and then it does.
+///
+/// 8: the disk of a node failed while it started; it waited for ever to be let in by a controller who saw that it had no directory.
+///
+/// 29: records that `DeleteRecords` had deleted were back after all three brokers had lost power: followers said where their logs
+/// begin before that was durable.
+const SEEDS_OF_CLUSTERS: [u64; 5] = [4, 8, 29, 46, 79];
+
+#[test]
+fn clusters_that_failed_once_hold() {
+    let options = ["--nodes", "3"];
+    seeds::expect_all_hold(&seeds::run(&SEEDS_OF_CLUSTERS, &options), &options);
+}

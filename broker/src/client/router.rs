@@ -380,10 +380,19 @@ impl<R: Runtime> Client<R> {
                 usize::try_from(self.0.runtime.random() >> 33).unwrap_or(0) % candidates.len();
             candidates.rotate_left(first);
         }
-        // A broker that the others have lost tells for ever what it last heard: now and then another one is asked.
-        let is_open_enough =
-            candidates.len() < 2 || !self.0.runtime.random().is_multiple_of(OTHERS_EVERY);
-        candidates.extend(self.0.settings.bootstrap.iter().cloned());
+        for endpoint in &self.0.settings.bootstrap {
+            if !candidates.contains(endpoint) {
+                candidates.push(endpoint.clone());
+            }
+        }
+        // A broker that has lost the others tells for ever what it last heard, perhaps that there is no other: now and then any
+        // one is asked.
+        let draw = if candidates.len() < 2 { 1 } else { self.0.runtime.random() };
+        let is_open_enough = !draw.is_multiple_of(OTHERS_EVERY);
+        if !is_open_enough {
+            let first = usize::try_from(draw >> 33).unwrap_or(0) % candidates.len();
+            candidates.rotate_left(first);
+        }
         for endpoint in candidates.iter().filter(|_| is_open_enough) {
             if let Some(open) = self.open_already(endpoint, lane) {
                 return Ok(open);

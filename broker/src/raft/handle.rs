@@ -243,6 +243,12 @@ impl<R: Runtime> Handle<R> {
         self.shared.view().leading.map(|(epoch, _)| epoch)
     }
 
+    /// The epoch this node leads, if it does, and where its log ended when that began.
+    #[must_use]
+    pub fn leading_since(&self) -> Option<(LeaderEpoch, Offset)> {
+        self.shared.view().leading
+    }
+
     /// The voters, and the `kraft.version`.
     #[must_use]
     pub fn voters(&self) -> (VoterSet, i16) {

@@ -331,11 +331,14 @@ impl<R: Runtime> Fetcher<R> {
         let by_key: BTreeMap<Key, (&Asked, &Following<R>)> =
             asked.iter().zip(following).map(|((key, asked), of)| (*key, (asked, of))).collect();
         let mut unflushed = Vec::new();
+        let mut has_begun_later = false;
         for (key, answer) in answer.partitions {
             let Some((asked, following)) = by_key.get(&key) else { continue };
             let outcome = (answer.high_watermark, answer.log_start);
             match self.take_one(replica, asked, following, answer).await {
-                Next::GoOn => following.partition.learn(asked.epoch, outcome).await,
+                Next::GoOn => {
+                    has_begun_later |= following.partition.learn(asked.epoch, outcome).await;
+                }
                 // How far the leader has committed says nothing about a log that may still part from it.
                 Next::Compare => {}
                 Next::Flush => unflushed.push((*following, outcome)),
@@ -347,10 +350,17 @@ impl<R: Runtime> Fetcher<R> {
             let partition = &following.partition;
             match partition.flush(partition.log().log_end_offset()).await {
                 Ok(()) => partition.learn(following.epoch, outcome).await,
-                Err(fault) => self.fail(partition, &fault),
+                Err(fault) => {
+                    self.fail(partition, &fault);
+                    false
+                }
             }
         });
-        join_all(flushes).await;
+        has_begun_later |= join_all(flushes).await.contains(&true);
+        // It says, too, where logs begin here: what was deleted must not come back with this replica after a power loss.
+        if has_begun_later {
+            self.logs.checkpoint_log_starts().await;
+        }
     }
 
     async fn take_one(

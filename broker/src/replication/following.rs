@@ -61,24 +61,25 @@ impl<R: Runtime> Partition<R> {
         }
     }
 
-    /// Takes over how far the leader has committed, and where its log begins.
+    /// Takes over how far the leader has committed, and where its log begins; says whether this log begins later now.
     pub(super) async fn learn(
         &self,
         epoch: LeaderEpoch,
         (high_watermark, log_start): (Option<Offset>, Option<Offset>),
-    ) {
+    ) -> bool {
         let log = self.log();
         {
             let state = self.lock();
             if !state.follows_in(epoch) {
-                return;
+                return false;
             }
             let known = high_watermark.map(|told| told.min(log.log_end_offset()));
             if let Some(to) = known.filter(|to| *to > log.high_watermark()) {
                 log.set_high_watermark(to);
             }
         }
-        let start = log_start.filter(|start| *start > log.log_start_offset());
+        let before = log.log_start_offset();
+        let start = log_start.filter(|start| *start > before);
         if let Some(start) = start.filter(|start| *start <= log.high_watermark())
             && let Err(error) = log.advance_log_start(start).await
         {
@@ -86,5 +87,6 @@ impl<R: Runtime> Partition<R> {
         }
         // Consumers may read here too.
         self.wake();
+        log.log_start_offset() > before
     }
 }

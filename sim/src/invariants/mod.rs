@@ -13,7 +13,7 @@
 //! | `minimum_in_sync` | nothing is committed while fewer than `min.insync.replicas` are in sync |
 //! | `logs_agree` | what is below a high watermark is the same on all disks, byte for byte; of the metadata log too |
 //! | `images_agree` | brokers that have heard equally much of the cluster believe the same |
-//! | `quorum_elects_one` | the metadata quorum has at most one leader in each epoch, and its high watermark never goes back |
+//! | `quorum_elects_one` | the metadata quorum has at most one leader in each epoch, who has all that was committed before it, and its high watermark never goes back |
 
 mod high_watermarks;
 mod images_agree;

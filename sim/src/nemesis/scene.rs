@@ -120,6 +120,18 @@ impl Scene {
         self.kept_down().insert(broker.machine());
     }
 
+    /// Cuts a machine that is new off from brokers that run and are kept down: they are cut off from all others, and would tell it
+    /// what they last heard.
+    pub fn isolate_gone(&self, machine: MachineId) {
+        let network = self.world.network();
+        for gone in self.kept_down().iter() {
+            if self.world.state(*gone) == MachineState::Running {
+                network.cut(machine, *gone);
+                network.cut(*gone, machine);
+            }
+        }
+    }
+
     /// Lets a broker, which was ended, be away for some time, and starts it again.
     pub(super) async fn away(&self, broker: &SimBroker, duration: Duration) {
         self.keep_down(broker);

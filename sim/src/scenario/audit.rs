@@ -34,6 +34,10 @@ pub(super) async fn audit(
     }
     for (name, member_count) in groups {
         until_group_is_stable(&runtime, &habits, &history, name, member_count).await?;
+        let is_readable = rotten.is_empty() && member_count > 0 && history.groups().contains(name);
+        if habits.brokers.len() > 1 && is_readable {
+            until_lag_is_zero(&runtime, &habits, name).await?;
+        }
     }
     let admin = Admin::new(habits.client(runtime.clone()));
     for group in history.groups() {
@@ -170,6 +174,33 @@ async fn until_group_is_stable(
         if runtime.now() >= deadline {
             let seen = format!("{member_count} members of {name}, but {found:?}");
             return Err(Event::Await { what, is_done: false, seen });
+        }
+        runtime.sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// `stuck-group`: its members read to the end, and commit that they have.
+async fn until_lag_is_zero(runtime: &SimRuntime, habits: &Habits, name: &str) -> Result<(), Event> {
+    let admin = Admin::new(habits.client(runtime.clone()));
+    let deadline = runtime.now() + GROUP_BOUND;
+    loop {
+        let found = admin.group_offsets(&GroupId::from(name)).await;
+        let mut behind = Vec::new();
+        for partition in habits.partitions() {
+            let end = place(&admin, &partition, OffsetSpec::Latest).await?;
+            let offsets = found.as_ref().ok();
+            let committed = offsets.and_then(|offsets| offsets.get(&partition));
+            let committed = committed.map_or(0, |found| found.offset.value());
+            if committed != end {
+                behind.push(format!("{committed} of {end} in {}", show(&partition)));
+            }
+        }
+        if behind.is_empty() {
+            return Ok(());
+        }
+        if runtime.now() >= deadline {
+            let seen = format!("{name} has committed {}", behind.join(", "));
+            return Err(Event::Await { what: Awaited::Group, is_done: false, seen });
         }
         runtime.sleep(Duration::from_secs(1)).await;
     }

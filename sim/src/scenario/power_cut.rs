@@ -255,6 +255,7 @@ impl Run {
         }
         history.note(Event::Await { what, is_done: true, seen: "all of them".to_owned() });
         let auditor = world.add_machine("auditor");
+        scene.isolate_gone(auditor);
         let (habits, history) = (Arc::clone(&self.habits), history.clone());
         let (groups, rotten) = (clients.groups().clone(), scene.damage().rotten.clone());
         let audited = world

@@ -284,8 +284,7 @@ mod tests {
         let mut second = parcels.next().unwrap();
         sequencer.begin(&mut second, identity(0)).unwrap();
         assert!(sequencer.ready_at().is_some());
-        let mut plain = Sequencer::default();
-        plain.under_way = 1;
+        let plain = Sequencer { under_way: 1, ..Sequencer::default() };
         assert!(plain.ready_at().is_some(), "without numbers there is no order to keep");
     }
 
