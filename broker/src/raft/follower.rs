@@ -146,7 +146,7 @@ impl Quorum {
             fetch_offset: last.offset,
             last_fetched_epoch: last.epoch,
             high_watermark: Some(self.high_watermark().unwrap_or(Offset::ZERO)),
-            wait_max: self.settings().fetch_wait_max,
+            wait_max: self.settings().fetch_wait(),
         });
         self.send_when_ready(now, to, request);
     }

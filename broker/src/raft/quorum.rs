@@ -30,7 +30,7 @@ pub struct Settings {
     pub request_timeout: Duration,
     /// `controller.quorum.retry.backoff.ms`.
     pub retry_backoff: Duration,
-    /// How long a leader may hold a fetch back when there is nothing to say.
+    /// How long a leader may hold a fetch back when there is nothing to say; see [`fetch_wait`](Self::fetch_wait).
     pub fetch_wait_max: Duration,
     /// The first of `controller.listener.names`: every voter must be reached by it.
     pub listener_name: String,
@@ -63,6 +63,12 @@ impl Settings {
     /// How long a leader believes in its majority without hearing from it.
     pub(super) fn check_quorum_timeout(&self) -> Duration {
         self.fetch_timeout + self.fetch_timeout / 2
+    }
+
+    /// How long the leader is asked to wait when there is nothing to say: an answer at the end of that time must still be in
+    /// time, or a quiet leader would be taken for a dead one again and again.
+    pub(super) fn fetch_wait(&self) -> Duration {
+        self.fetch_wait_max.min(self.fetch_timeout / 4)
     }
 
     /// How often silent voters are told who leads.

@@ -4,6 +4,7 @@
 //! | command | effect |
 //! |---|---|
 //! | `quorum voters=1,2,3 [observers=4] [kraft=0]` | nodes with empty logs, formatted with these voters, started at time 0 |
+//! | `quorum … fetch_timeout=400` | with this time-out of theirs, in milliseconds |
 //! | `quorum … newcomers=5 [join]` | and controllers that know no voters, but whom to ask; they may ask to vote |
 //! | `add 1 voter=4 [directory=9] [at_once]`, `remove 1 voter=4 [directory=9]` | somebody asks for a change of the voters |
 //! | `voters` | who votes, as everybody knows it |
@@ -72,6 +73,7 @@ struct Cluster {
     now: Instant,
     voters: VoterSet,
     kraft_version: i16,
+    fetch_timeout: Option<Duration>,
     nodes: BTreeMap<i32, Node>,
     cut: BTreeSet<i32>,
     /// Those who are refused, and by whom.
@@ -125,6 +127,8 @@ impl Cluster {
         let ids = numbers(argument(words, "voters").unwrap());
         let observers = argument(words, "observers").map_or(Vec::new(), numbers);
         self.kraft_version = argument(words, "kraft").map_or(1, |text| text.parse().unwrap());
+        let fetch_timeout = argument(words, "fetch_timeout");
+        self.fetch_timeout = fetch_timeout.map(|text| Duration::from_millis(text.parse().unwrap()));
         let newcomers = argument(words, "newcomers").map_or(Vec::new(), numbers);
         self.voters = VoterSet::new(ids.iter().map(|id| voters::voter_of(*id)));
         for id in ids.into_iter().chain(observers.clone()).chain(newcomers.clone()) {
@@ -162,12 +166,14 @@ impl Cluster {
         }
         let (start, end) = (offset_of(node.start), offset_of(node.log.len()));
         let log = LogState::new(start, end, epochs, node.snapshots.clone());
+        let defaults = Settings::new(ClusterId::from("scenario"), node.key);
         let settings = Settings {
+            fetch_timeout: self.fetch_timeout.unwrap_or(defaults.fetch_timeout),
             bootstrap: if node.is_newcomer { self.voters.ids().collect() } else { Vec::new() },
             listener_name: "CONTROLLER".to_owned(),
             endpoints: node.endpoints.clone(),
             joins_by_itself: node.joins,
-            ..Settings::new(ClusterId::from("scenario"), node.key)
+            ..defaults
         };
         let seed = node.starts * 1000 + u64::try_from(id).unwrap();
         let (machine, ready) = Quorum::new(settings, node.election, history, log, seed, self.now);
@@ -685,6 +691,7 @@ scenarios! {
     up_to_date_log_wins,
     check_quorum,
     fetch_timeout,
+    quiet_leader_is_not_missed,
     leader_refuses_connections,
     leader_refuses_one,
     leader_refuses_two_die,
