@@ -424,6 +424,8 @@ impl<R: Runtime> Subscription<R> {
             (Some(position), _) if !self.batches.is_empty() || !self.is_behind(position) => {
                 position
             }
+            // The log was cut after `view` was taken, and we hear of the snapshot that leads on. Nobody is led back.
+            (Some(position), Some(id)) if id.offset <= position => return Ok(Found::Nothing),
             (Some(_) | None, Some(id)) => return self.read_snapshot(id).await,
             (Some(_) | None, None) => Offset::ZERO,
         };

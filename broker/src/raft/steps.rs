@@ -213,9 +213,10 @@ impl<R: Runtime> Driver<R> {
         let (disk, directory) = (self.runtime.disk(), &self.shared.directory);
         let snapshot = Snapshot::adopt(disk, directory, id).await?;
         self.flushing = None;
+        // Before the log lets go of anything: who then finds itself behind the log's start must find this one.
+        self.shared.change(|view| view.snapshot = view.snapshot.max(Some(id)));
         self.shared.log.truncate_fully_and_start_at(id.offset).await?;
         snapshots::remove_before(disk, directory, id).await?;
-        self.shared.change(|view| view.snapshot = view.snapshot.max(Some(id)));
         tracing::info!(offset = id.offset.value(), epoch = id.epoch.value(), "snapshot installed");
         Ok(match snapshot.voters {
             Some(voters) => VoterHistory::new(voters, snapshot.kraft_version),

@@ -1,6 +1,6 @@
 //! For some seconds the disk does next to nothing: every operation waits.
 
-use super::{Fault, How, Scene, short};
+use super::{Changeable, Fault, How, Scene, short};
 use crate::random::Random;
 
 pub(super) const FAULT: Fault = Fault {
@@ -11,7 +11,9 @@ pub(super) const FAULT: Fault = Fault {
 };
 
 async fn strike(scene: &Scene, random: &mut Random) -> Result<(), String> {
-    let disk = scene.world.disk(scene.one(random).machine());
+    let machine = scene.one(random).machine();
+    let Some(_claim) = scene.claim(Changeable::Disk(machine)) else { return Ok(()) };
+    let disk = scene.world.disk(machine);
     let mut before = None;
     let millis = random.between(&(10..2_000));
     scene.count("disk stalled");

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Fault, How, Scene, short, some_time};
+use super::{Changeable, Fault, How, Scene, short, some_time};
 use crate::network::LinkFaults;
 use crate::random::Random;
 
@@ -25,6 +25,7 @@ async fn strike(scene: &Scene, random: &mut Random) -> Result<(), String> {
     } else {
         scene.client(random)
     };
+    let Some(_claim) = scene.claim(Changeable::Patience) else { return Ok(()) };
     let network = scene.world.network();
     let patience = some_time(random, Duration::from_millis(500), Duration::from_secs(20));
     let mut before = None;

@@ -38,6 +38,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use scene::Changeable;
 pub use scene::{Damage, Losses, Scene};
 pub use several::Strikes;
 

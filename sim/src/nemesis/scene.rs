@@ -28,6 +28,29 @@ pub struct Scene {
     pub losses: Losses,
     /// Brokers that are not to be started again for now.
     kept_down: Mutex<BTreeSet<MachineId>>,
+    /// What some blow has changed and will put back.
+    claimed: Mutex<BTreeSet<Changeable>>,
+}
+
+/// What a blow puts back at its end as it found it: two that overlap would leave behind what the first has made of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Changeable {
+    /// What the disk of this machine does wrong.
+    Disk(MachineId),
+    /// How long the network tries to bring something through.
+    Patience,
+}
+
+/// As long as it lives nobody else changes this.
+pub(super) struct Claim<'a> {
+    scene: &'a Scene,
+    what: Changeable,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.scene.claimed().remove(&self.what);
+    }
 }
 
 /// How many machines may lose what was not synced before the cluster is whole again.
@@ -58,8 +81,15 @@ impl Scene {
         clients: Vec<MachineId>,
         losses: Losses,
     ) -> Self {
-        let (damage, kept_down) = (Arc::default(), Mutex::default());
-        Self { world: Arc::clone(world), brokers, clients, damage, losses, kept_down }
+        Self {
+            world: Arc::clone(world),
+            brokers,
+            clients,
+            damage: Arc::default(),
+            losses,
+            kept_down: Mutex::default(),
+            claimed: Mutex::default(),
+        }
     }
 
     /// Whether there are several brokers.
@@ -143,6 +173,15 @@ impl Scene {
         self.kept_down.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn claimed(&self) -> MutexGuard<'_, BTreeSet<Changeable>> {
+        self.claimed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The right to change this; `None` while another blow has it.
+    pub(super) fn claim(&self, what: Changeable) -> Option<Claim<'_>> {
+        self.claimed().insert(what).then_some(Claim { scene: self, what })
+    }
+
     /// Changes a broker's disk for some time; what it did not bear meanwhile is excused.
     ///
     /// # Errors
@@ -154,6 +193,9 @@ impl Scene {
         duration: Duration,
         worsen: impl FnOnce(&mut DiskFaults) + Send,
     ) -> Result<(), String> {
+        let Some(_claim) = self.claim(Changeable::Disk(broker.machine())) else {
+            return self.wait(duration).await;
+        };
         let disk = self.world.disk(broker.machine());
         let mut before = None;
         disk.set_faults(|faults| {
