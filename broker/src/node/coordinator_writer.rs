@@ -72,8 +72,7 @@ impl<R: Runtime> PartitionWriter for CoordinatorWriter<R> {
         offset: Offset,
     ) -> Result<Offset, ErrorCode> {
         let replica = self.partition(partition, epoch)?;
-        let must_flush = replica.log().settings().flush_messages == Some(1);
-        if must_flush {
+        if replica.is_strict() {
             self.replicas.flush(&replica, offset.plus(1)).await?;
         }
         replica.committed(offset, epoch).await?;
@@ -97,7 +96,11 @@ impl<R: Runtime> PartitionWriter for CoordinatorWriter<R> {
         // Nobody else appends while the shard loads, so what lies beyond is seen by the next read.
         let is_end = batches.is_empty();
         if let Some(last) = Offset::from_wire(from.value() - 1).filter(|_| is_end) {
-            // What a former leader could not commit may yet be lost with us: nobody is told of it before it is committed.
+            // What a former leader could not commit may yet be lost with us: nobody is told of it before it is committed. That
+            // leader may have been this node, and gone before it asked for a sync.
+            if replica.is_strict() {
+                self.replicas.flush(&replica, from).await?;
+            }
             replica.committed(last, epoch).await?;
         }
         Ok(ReadBatches { batches, is_end })

@@ -347,8 +347,13 @@ impl<R: Runtime> Partition<R> {
 
     /// How much of the log this node vouches for: what is durable when each message is flushed.
     pub(super) fn own_end(&self) -> Offset {
-        let is_strict = self.log.settings().flush_messages == Some(1);
-        if is_strict { self.log.durable_end() } else { self.log.log_end_offset() }
+        if self.is_strict() { self.log.durable_end() } else { self.log.log_end_offset() }
+    }
+
+    /// Whether each message is to be durable before it counts (`flush.messages=1`).
+    #[must_use]
+    pub fn is_strict(&self) -> bool {
+        self.log.settings().flush_messages == Some(1)
     }
 
     pub(super) fn wake(&self) {

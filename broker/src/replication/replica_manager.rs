@@ -111,8 +111,22 @@ impl<R: Runtime> ReplicaManager<R> {
             }
             for partition in self.partitions() {
                 partition.check_followers();
+                self.flush_what_nobody_waits_for(partition);
             }
         }
+    }
+
+    /// Who appended may have given up waiting before it asked for a sync. Until there is one this replica vouches for less than
+    /// it has, and readers wait for the next record to bring it.
+    fn flush_what_nobody_waits_for(self: &Arc<Self>, partition: Arc<Partition<R>>) {
+        if !partition.is_strict() || partition.log().unflushed_messages() == 0 {
+            return;
+        }
+        let this = Arc::clone(self);
+        self.surroundings.runtime.spawn("forgotten flush", async move {
+            // A fault has been told to who looks after disks.
+            let _ = this.flush(&partition, partition.log().log_end_offset()).await;
+        });
     }
 
     /// The logs below.
