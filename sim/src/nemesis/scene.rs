@@ -179,7 +179,7 @@ impl Scene {
 
     /// The right to change this; `None` while another blow has it.
     pub(super) fn claim(&self, what: Changeable) -> Option<Claim<'_>> {
-        self.claimed().insert(what).then_some(Claim { scene: self, what })
+        self.claimed().insert(what).then(|| Claim { scene: self, what })
     }
 
     /// Changes a broker's disk for some time; what it did not bear meanwhile is excused.
