@@ -546,6 +546,29 @@ fn what_a_failed_sync_left_in_the_cache_is_written_again() {
 }
 
 #[test]
+fn log_that_expired_as_a_whole_does_not_give_its_offsets_again() {
+    for seed in SEEDS {
+        let outcome = simulate(Settings::new(seed), |world| async move {
+            let mut test = Test::new(world).await;
+            for _ in 0..3 {
+                test.append().await;
+            }
+            test.flush().await;
+            let end = test.log.log_end_offset();
+            test.log.set_high_watermark(end);
+            test.log.set_settings(LogSettings { retention_ms: Some(1), ..settings() });
+            let retention = test.manager.apply_retention(Timestamp(test.time + 1_000_000));
+            let patience = Duration::from_micros(test.random.between(&(1..20_000)));
+            let _ = timeout(&test.runtime, patience, retention).await;
+            test.world.power_loss(test.machine);
+            let (_manager, log) = open(&test.world.puppet(test.machine)).await;
+            assert_eq!(log.log_end_offset(), end, "where the log goes on");
+        });
+        outcome.result.unwrap_or_else(|problem| panic!("seed {seed}: {problem}"));
+    }
+}
+
+#[test]
 fn directory_whose_formatting_was_interrupted_survives_a_power_loss() {
     for seed in SEEDS {
         let outcome = simulate(Settings::new(seed), |world| async move {

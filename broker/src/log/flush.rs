@@ -207,9 +207,7 @@ impl<R: Runtime> PartitionLog<R> {
         let flushed = if !self.has_stored_recovery_point() {
             self.flush_once(Extent::All).await
         } else if self.segments.load().len() == 1 {
-            // One at a time: who finds no dirty name believes that all are durable, not that somebody is about it.
-            let _turn = self.flusher.turn.lock().await;
-            self.sync_names().await
+            self.make_names_durable().await
         } else {
             Ok(())
         };
@@ -232,6 +230,13 @@ impl<R: Runtime> PartitionLog<R> {
             flushed.map_err(|error| log.failed("sync", &log.path(), error))
         })
         .await
+    }
+
+    /// Makes the names of all files durable that were made so far.
+    pub(super) async fn make_names_durable(&self) -> io::Result<()> {
+        // One at a time: who finds no dirty name believes that all are durable, not that somebody is about it.
+        let _turn = self.flusher.turn.lock().await;
+        self.sync_names().await
     }
 
     /// For whoever has the flusher's turn.

@@ -189,6 +189,9 @@ impl<R: Runtime> PartitionLog<R> {
         if gone.is_empty() {
             return Ok(());
         }
+        // What is kept must be found again before what lies before it goes: the name of an empty segment is all that says how far
+        // the log went. Without it the next start would begin where the old ones began, and give their offsets to others.
+        self.make_names_durable().await?;
         let path = self.path();
         self.put_aside(gone.iter(), &path).await?;
         recovery::remove_snapshots(&self.runtime, &path, |at| at < oldest).await
