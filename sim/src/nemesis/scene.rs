@@ -26,7 +26,7 @@ pub struct Scene {
     pub damage: Arc<Mutex<Damage>>,
     /// What machines may lose.
     pub losses: Losses,
-    /// Brokers that are not to be started again for now.
+    /// Brokers that are not to be started again, whoever finds them ended.
     kept_down: Mutex<BTreeSet<MachineId>>,
     /// What some blow has changed and will put back.
     claimed: Mutex<BTreeSet<Changeable>>,
