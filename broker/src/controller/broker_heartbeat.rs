@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::deciding::{Deciding, Random, Refusal, Request, Soft};
+use super::deciding::{Deciding, News, Random, Refusal, Request, Soft};
 use super::heartbeats::ConnectionId;
 use super::partitions::Movement;
 use crate::metadata::BrokerRegistration;
@@ -141,18 +141,8 @@ pub struct BrokerDisconnected {
     pub grace: Duration,
 }
 
-impl Request for BrokerDisconnected {
-    type Outcome = ();
-
-    fn decide(
-        &self,
-        _deciding: &Deciding<'_>,
-        _random: &mut Random<'_>,
-    ) -> Result<Decision<MetadataRecord, ()>, Refusal> {
-        Ok(Decision::answer(()))
-    }
-
-    fn note(&self, _outcome: &(), soft: &mut Soft<'_>) {
+impl News for BrokerDisconnected {
+    fn heard(&self, soft: &mut Soft<'_>) {
         soft.heartbeats.lose(self.broker_id, self.connection, soft.now + self.grace);
     }
 }

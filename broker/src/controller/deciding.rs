@@ -70,6 +70,28 @@ pub trait Request: Send + 'static {
     fn note(&self, _outcome: &Self::Outcome, _soft: &mut Soft<'_>) {}
 }
 
+/// What the controller is told, and has nothing to decide about: a request that is only noted.
+pub trait News: Send + 'static {
+    /// Notes it beside the log.
+    fn heard(&self, soft: &mut Soft<'_>);
+}
+
+impl<N: News> Request for N {
+    type Outcome = ();
+
+    fn decide(
+        &self,
+        _deciding: &Deciding<'_>,
+        _random: &mut Random<'_>,
+    ) -> Result<Decision<MetadataRecord, ()>, Refusal> {
+        Ok(Decision::answer(()))
+    }
+
+    fn note(&self, _outcome: &(), soft: &mut Soft<'_>) {
+        self.heard(soft);
+    }
+}
+
 /// What is kept beside the log, and when it is.
 pub struct Soft<'a> {
     pub(super) heartbeats: &'a mut Heartbeats,

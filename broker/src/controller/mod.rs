@@ -61,7 +61,7 @@ pub use configurations::{
     AlterConfigs, AlterConfigsOutcome, ConfigChange, ConfigOperation, ConfigValues,
     IncrementalAlterConfigs,
 };
-pub use deciding::{Deciding, Random, Refusal, Request, Soft};
+pub use deciding::{Deciding, News, Random, Refusal, Request, Soft};
 pub use directories::{AssignReplicas, AssignReplicasOutcome};
 pub use features::{KRAFT_VERSION, bootstrap_records, founding_records, supported_features};
 pub use heartbeats::ConnectionId;

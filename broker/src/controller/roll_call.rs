@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::deciding::{Deciding, Random, Refusal, Request, Soft};
+use super::deciding::{Deciding, News, Random, Refusal, Request, Soft};
 use crate::metadata::Endpoint;
 use crate::model::{BrokerEpoch, NodeId};
 use crate::protocol::internal_records::metadata::MetadataRecord;
@@ -52,18 +52,8 @@ pub struct BrokerMissing {
     pub grace: Duration,
 }
 
-impl Request for BrokerMissing {
-    type Outcome = ();
-
-    fn decide(
-        &self,
-        _deciding: &Deciding<'_>,
-        _random: &mut Random<'_>,
-    ) -> Result<Decision<MetadataRecord, ()>, Refusal> {
-        Ok(Decision::answer(()))
-    }
-
-    fn note(&self, _outcome: &(), soft: &mut Soft<'_>) {
+impl News for BrokerMissing {
+    fn heard(&self, soft: &mut Soft<'_>) {
         soft.heartbeats.miss(self.broker_id, self.broker_epoch, soft.now + self.grace);
     }
 }
@@ -78,18 +68,8 @@ pub struct BrokerSilent {
     pub silence: Duration,
 }
 
-impl Request for BrokerSilent {
-    type Outcome = ();
-
-    fn decide(
-        &self,
-        _deciding: &Deciding<'_>,
-        _random: &mut Random<'_>,
-    ) -> Result<Decision<MetadataRecord, ()>, Refusal> {
-        Ok(Decision::answer(()))
-    }
-
-    fn note(&self, _outcome: &(), soft: &mut Soft<'_>) {
+impl News for BrokerSilent {
+    fn heard(&self, soft: &mut Soft<'_>) {
         soft.heartbeats.last_heard(self.broker_id, soft.now.saturating_sub(self.silence));
     }
 }
