@@ -1,9 +1,12 @@
 //! The program as people use it: a broker for development, and every kind of command against it.
-use std::io::{BufRead as _, BufReader, Write as _};
+
+mod program;
+
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-const OTTLA: &str = env!("CARGO_BIN_EXE_ottla");
+use program::OTTLA;
 
 /// A broker with a directory of its own; both are gone afterwards.
 struct Broker {
@@ -14,9 +17,7 @@ struct Broker {
 
 impl Broker {
     fn start(name: &str) -> Self {
-        let data =
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&data);
+        let data = program::directory(name);
         let mut process = Command::new(OTTLA)
             .args(["--any-port", "--print-ready-json", "--log", "warn", "--data"])
             .arg(&data)
@@ -33,26 +34,11 @@ impl Broker {
     }
 
     fn run(&self, arguments: &[&str], input: &str) -> Output {
-        let mut command = Command::new(OTTLA)
-            .args(arguments)
-            .args(["-b", &self.address])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the command starts");
-        let mut stdin = command.stdin.take().expect("it has an input");
-        stdin.write_all(input.as_bytes()).expect("it reads its input");
-        drop(stdin);
-        command.wait_with_output().expect("the command ends")
+        program::run(arguments, &["-b", &self.address], input)
     }
 
-    /// The output of a command that must succeed.
     fn ok(&self, arguments: &[&str], input: &str) -> String {
-        let output = self.run(arguments, input);
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{arguments:?}: {stderr}");
-        String::from_utf8(output.stdout).expect("text")
+        program::ok(arguments, &["-b", &self.address], input)
     }
 
     fn check(&self, arguments: &[&str], input: &str, expected: &str) {

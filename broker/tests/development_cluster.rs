@@ -1,10 +1,13 @@
 //! `ottla dev --brokers 3` as people use it: a cluster from one command, one of its brokers killed, all gone with the command.
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
-const OTTLA: &str = env!("CARGO_BIN_EXE_ottla");
+mod program;
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+use program::OTTLA;
 
 /// The command and what it told; everything is gone afterwards.
 struct Cluster {
@@ -47,10 +50,8 @@ impl Cluster {
     }
 
     fn ok(&self, arguments: &[&str], input: &str) -> String {
-        let output = run(arguments, self.ready["bootstrap"].as_str().expect("addresses"), input);
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{arguments:?}: {stderr}");
-        String::from_utf8(output.stdout).expect("text")
+        let bootstrap = self.ready["bootstrap"].as_str().expect("addresses");
+        program::ok(arguments, &["-b", bootstrap, "--timeout", "120"], input)
     }
 
     /// Stops it as a service manager would; the brokers go, too.
@@ -76,21 +77,6 @@ fn send(signal: &str, pid: &str) {
     assert!(Command::new("kill").args([signal, pid]).status().expect("it runs").success());
 }
 
-fn run(arguments: &[&str], bootstrap: &str, input: &str) -> Output {
-    let mut command = Command::new(OTTLA)
-        .args(arguments)
-        .args(["-b", bootstrap, "--timeout", "120"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the command starts");
-    let mut stdin = command.stdin.take().expect("it has an input");
-    stdin.write_all(input.as_bytes()).expect("it reads its input");
-    drop(stdin);
-    command.wait_with_output().expect("the command ends")
-}
-
 /// Six ports in a row that nobody uses, below those that the system gives to connections.
 fn free_ports() -> u16 {
     let first = 10_000 + u16::try_from(std::process::id() % 2_000).expect("small") * 10;
@@ -99,16 +85,9 @@ fn free_ports() -> u16 {
     bases.find(|base| (*base..base + 6).all(|port| is_free(&port))).expect("free ports")
 }
 
-fn directory(name: &str) -> PathBuf {
-    let data =
-        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
-    let _ = std::fs::remove_dir_all(&data);
-    data
-}
-
 #[test]
 fn three_brokers_from_one_command_survive_one_of_them_and_are_there_again_next_time() {
-    let (data, port) = (directory("three"), free_ports());
+    let (data, port) = (program::directory("three"), free_ports());
     let mut cluster = Cluster::start(&data, port);
     cluster.ok(&["topic", "create", "orders", "-p", "3"], "");
     let listed = cluster.ok(&["topic", "list"], "");

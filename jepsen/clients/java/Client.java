@@ -19,20 +19,26 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
 class Client {
     static final PrintStream OUT = new PrintStream(System.out, true);
 
-    static void stream(String bootstrap, String topic, String codec) throws Exception {
+    // What both verbs need: whom to ask, and not to wait long for a broker that is gone.
+    static Properties settings(String bootstrap) {
         Properties settings = new Properties();
         settings.put("bootstrap.servers", bootstrap);
+        settings.put("request.timeout.ms", "5000");
+        settings.put("socket.connection.setup.timeout.ms", "2000");
+        settings.put("socket.connection.setup.timeout.max.ms", "4000");
+        settings.put("metadata.max.age.ms", "5000");
+        return settings;
+    }
+
+    static void stream(String bootstrap, String topic, String codec) throws Exception {
+        Properties settings = settings(bootstrap);
         settings.put("acks", "all");
         settings.put("enable.idempotence", "true");
         settings.put("compression.type", codec);
         settings.put("linger.ms", "5");
         settings.put("batch.size", "2000");
-        settings.put("request.timeout.ms", "5000");
         settings.put("delivery.timeout.ms", "600000");
         settings.put("max.block.ms", "600000");
-        settings.put("socket.connection.setup.timeout.ms", "2000");
-        settings.put("socket.connection.setup.timeout.max.ms", "4000");
-        settings.put("metadata.max.age.ms", "5000");
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in));
         try (KafkaProducer<byte[], byte[]> producer =
                 new KafkaProducer<>(settings, new ByteArraySerializer(), new ByteArraySerializer())) {
@@ -53,15 +59,10 @@ class Client {
     }
 
     static void tail(String bootstrap, String topic, String places) {
-        Properties settings = new Properties();
-        settings.put("bootstrap.servers", bootstrap);
+        Properties settings = settings(bootstrap);
         settings.put("enable.auto.commit", "false");
         settings.put("auto.offset.reset", "earliest");
-        settings.put("request.timeout.ms", "5000");
         settings.put("default.api.timeout.ms", "600000");
-        settings.put("socket.connection.setup.timeout.ms", "2000");
-        settings.put("socket.connection.setup.timeout.max.ms", "4000");
-        settings.put("metadata.max.age.ms", "5000");
         settings.put("max.partition.fetch.bytes", "20000");
         try (KafkaConsumer<byte[], byte[]> consumer =
                 new KafkaConsumer<>(settings, new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
