@@ -1,30 +1,23 @@
 //! A few seeds of the scenario `power_cut`: a whole broker that loses power, and keeps what it acknowledged.
 
+mod eventful;
 mod seeds;
-
-use sim::Report;
 
 #[test]
 fn acknowledged_records_survive_power_cuts_at_any_moment() {
     let options = ["--nodes", "1"];
     let reports = seeds::run(&[1, 2, 3, 4, 5, 6, 7, 9, 10, 12], &options);
     seeds::expect_all_hold(&reports, &options);
-    // A run in which little happens proves little.
-    let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
-    let acknowledged =
-        sum(|report| report.result.as_ref().map_or(0, |done| done.acknowledged as u64));
-    assert!(acknowledged > 1_000, "only {acknowledged} records were acknowledged");
-    for (what, least) in [
+    eventful::expect_done(&reports, "acknowledged records", |done| done.acknowledged, 1_000);
+    let rare = [
         ("power loss", 10),
         ("process crash", 3),
         ("killed while it started", 2),
         ("sector lost", 100),
         ("sector torn", 10),
         ("change of name lost", 5),
-    ] {
-        let times: u64 = reports.iter().map(|report| report.counter(what)).sum();
-        assert!(times >= least, "{what}: {times} times in all seeds, {least} expected");
-    }
+    ];
+    eventful::expect_happened(&reports, &rare);
 }
 
 #[test]

@@ -30,8 +30,7 @@ impl Marks {
             if let Some(problem) = problem {
                 let what =
                     format!("{} of {} has high watermark {problem}", replica.partition, process.id);
-                let partition = Some(replica.partition.clone());
-                breaches.push(Breach { verdict: Verdict::HighWatermark, partition, what });
+                breaches.push(replica.breach(Verdict::HighWatermark, what));
             }
         }
         breaches

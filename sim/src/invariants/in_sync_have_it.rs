@@ -36,8 +36,7 @@ pub(super) fn check(look: &Look<'_>) -> Vec<Breach> {
                     "{}: {} takes what is before {} for committed, {member} is in sync and ends at {end}",
                     replica.partition, process.id, replica.high_watermark
                 );
-                let partition = Some(replica.partition.clone());
-                breaches.push(Breach { verdict: Verdict::NotInSync, partition, what });
+                breaches.push(replica.breach(Verdict::NotInSync, what));
             }
         }
     }

@@ -26,8 +26,7 @@ impl Committed {
                     "{} leads {} in epoch {newest} with records before {}, and {committed} was committed",
                     process.id, replica.partition, replica.log_end
                 );
-                let partition = Some(replica.partition.clone());
-                breaches.push(Breach { verdict: Verdict::IncompleteLeader, partition, what });
+                breaches.push(replica.breach(Verdict::IncompleteLeader, what));
             }
         }
         breaches

@@ -68,8 +68,7 @@ impl Logs {
                 let reading = reading(&name, replica.key, replica.high_watermark);
                 if let Some(what) = self.read(&reading) {
                     let what = format!("{name}: {what}");
-                    let partition = Some(replica.partition.clone());
-                    breaches.push(Breach { verdict: Verdict::LogsDiffer, partition, what });
+                    breaches.push(replica.breach(Verdict::LogsDiffer, what));
                 }
             }
             let committed = process.view.quorum.high_watermark().value();

@@ -48,8 +48,7 @@ impl TooFew {
                     "{}: {} has committed {then} to {now} with {} in sync, and needs {needed}",
                     replica.partition, process.id, replica.in_sync
                 );
-                let partition = Some(replica.partition.clone());
-                breaches.push(Breach { verdict: Verdict::BelowMinimum, partition, what });
+                breaches.push(replica.breach(Verdict::BelowMinimum, what));
             }
             self.0.insert(key, (seen, now));
         }

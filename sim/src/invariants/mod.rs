@@ -61,6 +61,13 @@ struct Replica {
     minimum: usize,
 }
 
+impl Replica {
+    /// Something that is not true of its partition.
+    fn breach(&self, verdict: Verdict, what: String) -> Breach {
+        Breach { verdict, partition: Some(self.partition.clone()), what }
+    }
+}
+
 /// One process at one moment.
 struct Process {
     id: NodeId,

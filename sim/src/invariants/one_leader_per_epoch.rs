@@ -19,12 +19,11 @@ impl Leaders {
             let Some(epoch) = replica.leading else { continue };
             let leader = *self.0.entry((replica.key, epoch)).or_insert(process.id);
             if leader != process.id {
-                let partition = Some(replica.partition.clone());
                 let what = format!(
                     "{} is led by {leader} and by {} in epoch {epoch}",
                     replica.partition, process.id
                 );
-                breaches.push(Breach { verdict: Verdict::TwoLeaders, partition, what });
+                breaches.push(replica.breach(Verdict::TwoLeaders, what));
             }
         }
         breaches
