@@ -27,3 +27,6 @@ pub mod api;
 pub mod server;
 pub mod node;
 pub mod cli;
+
+#[cfg(test)]
+mod scenario;

@@ -1,17 +1,19 @@
 //! Runs the scripts in `scenarios/` and compares what happens with what they say.
 //!
 //! A line that begins in the first column is a command, or a comment; the indented lines after it are what came of it.
-//! `UPDATE_SCENARIOS=1` writes them anew.
+//! How they are read and compared is in `scenario.rs`.
+
+mod shown;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use uuid::Uuid;
 
+use self::shown::{refused, state_of};
 use super::machine::{Due, Machine};
 use super::{
     AllocateProducerIds, AlterConfigs, AlterPartition, AlterPartitionState, AlterReassignments,
@@ -24,15 +26,14 @@ use super::{
 use crate::config::NodeConfig;
 use crate::metadata::{
     CommittedBatch, ConfigResource, ConfigResourceType, Endpoint, LeaderRecoveryState,
-    MetadataImage, MetadataLoader, PartitionEpoch, PartitionRegistration,
+    MetadataImage, MetadataLoader, PartitionEpoch,
 };
 use crate::model::{
     BrokerEpoch, ClusterId, DirectoryId, LeaderEpoch, NodeId, Offset, PartitionIndex, Timestamp,
     TopicId, TopicName,
 };
-use crate::protocol::internal_records::metadata::{
-    LeaderChange, MetadataRecord, PartitionChangeRecord,
-};
+use crate::protocol::internal_records::metadata::MetadataRecord;
+use crate::scenario::{self, Words, list, nodes, parse};
 use crate::state_machine::Decision;
 
 const LEVEL: i16 = 33;
@@ -48,45 +49,6 @@ pub(super) struct World {
     output: String,
     /// Names of topics, deleted ones too.
     names: BTreeMap<TopicId, String>,
-}
-
-/// The words of a command: `name`s, and `key=value`s.
-struct Words<'a> {
-    plain: Vec<&'a str>,
-    named: Vec<(&'a str, &'a str)>,
-}
-
-impl<'a> Words<'a> {
-    fn new(line: &'a str) -> Self {
-        let words = line.split_whitespace();
-        let (named, plain) = words.partition(|word| word.contains('='));
-        let named: Vec<&str> = named;
-        Self { plain, named: named.iter().filter_map(|word| word.split_once('=')).collect() }
-    }
-
-    fn get(&self, key: &str) -> Option<&'a str> {
-        self.named.iter().find(|(name, _)| *name == key).map(|(_, value)| *value)
-    }
-
-    fn number<T: std::str::FromStr>(&self, key: &str) -> Option<T> {
-        self.get(key).and_then(|text| text.parse().ok())
-    }
-
-    fn has(&self, flag: &str) -> bool {
-        self.plain.contains(&flag)
-    }
-
-    fn node(&self, place: usize) -> NodeId {
-        NodeId(self.plain[place].parse().expect("a node id"))
-    }
-}
-
-fn nodes(text: &str) -> Vec<NodeId> {
-    text.split(',').filter_map(|id| id.parse().ok()).map(NodeId).collect()
-}
-
-fn list(ids: &[NodeId]) -> String {
-    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 impl World {
@@ -179,7 +141,7 @@ impl World {
 
     pub(super) fn run(&mut self, line: &str) {
         let words = Words::new(line);
-        match words.plain[0] {
+        match words.word(0) {
             "register" => self.register(&words),
             "heartbeat" => self.heartbeat(&words),
             "unregister" => drop(self.ask(&UnregisterBroker(words.node(1)))),
@@ -191,8 +153,8 @@ impl World {
             "isr" => self.isr(&words),
             "disconnect" => drop(self.ask(&BrokerDisconnected {
                 broker_id: words.node(1),
-                connection: ConnectionId(words.number("over").expect("a connection")),
-                grace: Duration::from_millis(words.number("grace").expect("milliseconds")),
+                connection: ConnectionId(words.needed("over")),
+                grace: Duration::from_millis(words.needed("grace")),
             })),
             "missing" => {
                 let id = words.node(1);
@@ -200,12 +162,12 @@ impl World {
                 self.ask(&BrokerMissing {
                     broker_id: id,
                     broker_epoch: epoch.expect("a broker"),
-                    grace: Duration::from_millis(words.number("grace").expect("milliseconds")),
+                    grace: Duration::from_millis(words.needed("grace")),
                 });
             }
             "silent" => drop(self.ask(&BrokerSilent {
                 broker_id: words.node(1),
-                silence: Duration::from_millis(words.number("for").expect("milliseconds")),
+                silence: Duration::from_millis(words.needed("for")),
             })),
             "unheard" => {
                 let unheard = self.ask(&UnheardBrokers).unwrap_or_default();
@@ -219,7 +181,7 @@ impl World {
             "producer-ids" => self.producer_ids(&words),
             "advance" => self.advance(&words),
             "commit" => self.commit(),
-            "lead" => self.lead(words.plain[1].parse().expect("an epoch")),
+            "lead" => self.lead(words.parsed(1)),
             "resign" => {
                 self.machine.resign();
                 self.log.truncate(self.committed);
@@ -236,7 +198,7 @@ impl World {
         let directory_count = words.number::<u128>("directories").unwrap_or(1);
         let base = u128::from(id.0.unsigned_abs()) * 1_000;
         let directories = match words.get("directory") {
-            Some(number) => vec![DirectoryId(Uuid::from_u128(number.parse().expect("a number")))],
+            Some(number) => vec![DirectoryId(Uuid::from_u128(parse(number)))],
             None => (0..directory_count).map(|n| DirectoryId(Uuid::from_u128(base + n))).collect(),
         };
         let mut features = supported_features();
@@ -322,8 +284,8 @@ impl World {
     fn grow(&mut self, words: &Words<'_>) {
         let request = CreatePartitions {
             topics: vec![GrownTopic {
-                name: words.plain[1].to_owned(),
-                partition_count: words.number("to").expect("a count"),
+                name: words.word(1).to_owned(),
+                partition_count: words.needed("to"),
                 assignments: words.get("assign").map(|text| text.split('/').map(nodes).collect()),
             }],
             is_validate_only: words.has("validate"),
@@ -397,14 +359,14 @@ impl World {
     }
 
     fn isr(&mut self, words: &Words<'_>) {
-        let topic = self.machine.image().topics().by_name(words.plain[1]).cloned();
-        let index = PartitionIndex(words.plain[2].parse().expect("an index"));
+        let topic = self.machine.image().topics().by_name(words.word(1)).cloned();
+        let index = PartitionIndex(words.parsed(2));
         let Some(topic) = topic else { return self.say("no such topic") };
         let current = topic.partition(index).map(|partition| (**partition).clone());
         let current = current.unwrap_or_default();
         let leader = words.number("by").map(NodeId).or(current.leader).unwrap_or(NodeId(-1));
         let epoch = |id: NodeId| self.machine.image().cluster().broker(id).map(|b| b.epoch);
-        let wanted = nodes(words.get("to").expect("an ISR"));
+        let wanted = nodes(&words.needed::<String>("to"));
         let stale = words.number("stale").map(NodeId);
         let request = AlterPartition {
             broker_id: leader,
@@ -452,10 +414,10 @@ impl World {
     fn assign(&mut self, words: &Words<'_>) {
         let id = words.node(1);
         let epoch = self.machine.image().cluster().broker(id).map_or(0, |broker| broker.epoch.0);
-        let topic = self.machine.image().topics().by_name(words.plain[2]).map(|topic| topic.id);
+        let topic = self.machine.image().topics().by_name(words.word(2)).map(|topic| topic.id);
         let indexes = words.plain[3..].iter().filter_map(|index| index.parse().ok());
         let partitions = indexes.map(PartitionIndex).collect();
-        let directory = DirectoryId(Uuid::from_u128(words.number("to").expect("a directory")));
+        let directory = DirectoryId(Uuid::from_u128(words.needed("to")));
         let request = AssignReplicas {
             broker_id: id,
             broker_epoch: BrokerEpoch(words.number("epoch").unwrap_or(epoch)),
@@ -479,7 +441,7 @@ impl World {
 
     /// Lets time pass, in steps that end where something is due.
     fn advance(&mut self, words: &Words<'_>) {
-        let millis: u64 = words.plain[1].parse().expect("milliseconds");
+        let millis: u64 = words.parsed(1);
         let end = self.now + Duration::from_millis(millis);
         while let Some(next) = self.machine.next_deadline().filter(|next| *next <= end) {
             self.now = self.now.max(next);
@@ -498,7 +460,7 @@ impl World {
 
     /// Lets time pass while the brokers that are in heartbeat, each second.
     fn advance_awake(&mut self, words: &Words<'_>) {
-        let seconds: u64 = words.plain[1].parse().expect("seconds");
+        let seconds: u64 = words.parsed(1);
         for _ in 0..seconds {
             self.advance(&Words::new("advance 1000"));
             let brokers = self.machine.image().cluster().brokers();
@@ -513,10 +475,10 @@ impl World {
     }
 
     fn reassign(&mut self, words: &Words<'_>) {
-        let index = PartitionIndex(words.plain[2].parse().expect("an index"));
+        let index = PartitionIndex(words.parsed(2));
         let replicas = words.get("to").map(nodes);
         let request = AlterReassignments {
-            topics: vec![(TopicName::from(words.plain[1]), vec![(index, replicas)])],
+            topics: vec![(TopicName::from(words.word(1)), vec![(index, replicas)])],
             may_change_replication_factor: !words.has("same-factor"),
         };
         for (_, partitions) in self.ask(&request).unwrap_or_default() {
@@ -540,7 +502,7 @@ impl World {
     }
 
     fn elect(&mut self, words: &Words<'_>) {
-        let kind = match words.plain[1] {
+        let kind = match words.word(1) {
             "preferred" => ElectionKind::Preferred,
             "unclean" => ElectionKind::Unclean,
             other => panic!("no election {other}"),
@@ -599,96 +561,10 @@ impl World {
             }
         }
     }
-
-    fn name_of(&self, id: TopicId) -> &str {
-        self.names.get(&id).map_or("?", String::as_str)
-    }
-
-    #[expect(clippy::wildcard_enum_match_arm, reason = "scripts show what they are about")]
-    fn record(&mut self, record: &MetadataRecord) -> String {
-        if let MetadataRecord::Topic(topic) = record {
-            self.names.insert(topic.topic_id, topic.name.to_string());
-            return format!("Topic {}", topic.name);
-        }
-        let name = record.name().trim_end_matches("Record");
-        let rest = match record {
-            MetadataRecord::RegisterBroker(record) => {
-                let fenced = if record.fenced { "fenced" } else { "unfenced" };
-                format!("{} epoch={} {fenced}", record.broker_id, record.broker_epoch)
-            }
-            MetadataRecord::BrokerRegistrationChange(record) => {
-                let mut text = format!("{} epoch={}", record.broker_id, record.broker_epoch);
-                if let Some(fenced) = record.fenced {
-                    text += if fenced { " fenced" } else { " unfenced" };
-                }
-                if record.in_controlled_shutdown {
-                    text += " leaving";
-                }
-                if !record.log_dirs.is_empty() {
-                    write!(text, " directories={}", record.log_dirs.len()).expect("a string");
-                }
-                text
-            }
-            MetadataRecord::UnregisterBroker(record) => record.broker_id.to_string(),
-            MetadataRecord::Partition(record) => {
-                let partition = PartitionRegistration::from(record);
-                let name = self.name_of(record.topic_id);
-                format!("{name}-{} {}", record.partition_id, state_of(&partition))
-            }
-            MetadataRecord::PartitionChange(record) => {
-                let mut text = format!("{}-{}", self.name_of(record.topic_id), record.partition_id);
-                if let Some(isr) = &record.isr {
-                    write!(text, " isr={}", list(isr)).expect("a string");
-                }
-                match record.leader {
-                    LeaderChange::Unchanged => {}
-                    LeaderChange::Nobody => text += " leader=none",
-                    LeaderChange::Leader(id) => write!(text, " leader={id}").expect("a string"),
-                }
-                if let Some(state) = record.leader_recovery_state {
-                    write!(text, " {state:?}").expect("a string");
-                }
-                text += &assignment_of(record);
-                text
-            }
-            MetadataRecord::RemoveTopic(record) => self.name_of(record.topic_id).to_owned(),
-            MetadataRecord::Config(record) => {
-                let resource = ConfigResourceType::from_id(record.resource_type).name();
-                let value = record.value.as_deref().unwrap_or("(default)");
-                format!("{resource} {} {}={value}", record.resource_name, record.name)
-            }
-            MetadataRecord::ProducerIds(record) => format!("next={}", record.next_producer_id),
-            MetadataRecord::FeatureLevel(record) => {
-                format!("{}={}", record.name, record.feature_level)
-            }
-            _ => String::new(),
-        };
-        format!("{name} {rest}").trim_end().to_owned()
-    }
-}
-
-/// What a change says of where replicas are.
-fn assignment_of(record: &PartitionChangeRecord) -> String {
-    let mut text = String::new();
-    for (what, ids) in [
-        ("replicas", &record.replicas),
-        ("adding", &record.adding_replicas),
-        ("removing", &record.removing_replicas),
-    ] {
-        if let Some(ids) = ids {
-            write!(text, " {what}={}", list(ids)).expect("a string");
-        }
-    }
-    if let Some(directories) = &record.directories {
-        let ids = directories.iter().map(|id| id.0.as_u128().to_string());
-        let ids = ids.collect::<Vec<_>>().join(",");
-        write!(text, " directories={ids}").expect("a string");
-    }
-    text
 }
 
 fn resource_of(words: &Words<'_>) -> ConfigResource {
-    let resource_type = match words.plain[1] {
+    let resource_type = match words.word(1) {
         "topic" => ConfigResourceType::Topic,
         "broker" => ConfigResourceType::Broker,
         "group" => ConfigResourceType::Group,
@@ -698,30 +574,6 @@ fn resource_of(words: &Words<'_>) -> ConfigResource {
     };
     let name = words.plain.get(2).filter(|name| **name != "ALL").copied().unwrap_or_default();
     ConfigResource::new(resource_type, name)
-}
-
-fn refused(refusal: &Refusal) -> String {
-    match &refusal.message {
-        None => refusal.code.to_string(),
-        Some(message) => {
-            format!("{} {}", refusal.code, message.replace(&"x".repeat(250), "LONG"))
-        }
-    }
-}
-
-fn state_of(partition: &PartitionRegistration) -> String {
-    let leader = partition.leader.map_or("none".to_owned(), |id| id.to_string());
-    let recovering = match partition.leader_recovery_state {
-        LeaderRecoveryState::Recovered => "",
-        LeaderRecoveryState::Recovering => " recovering",
-    };
-    format!(
-        "leader={leader}/{} replicas={} isr={} v{}{recovering}",
-        partition.leader_epoch,
-        list(&partition.replicas),
-        list(&partition.isr),
-        partition.partition_epoch.0
-    )
 }
 
 /// Loads a log, through its bytes, and then its image through the bytes of a snapshot.
@@ -751,37 +603,13 @@ fn load(log: &[MetadataRecord]) -> MetadataLoader {
     loader
 }
 
-/// The script with what comes of it.
-fn played(script: &str) -> String {
-    let mut world = World::new();
-    let mut result = String::new();
-    for line in script.lines().filter(|line| !line.starts_with("  ")) {
-        result += line;
-        result += "\n";
-        if !line.is_empty() && !line.starts_with('#') {
-            world.run(line);
-            result += &std::mem::take(&mut world.output);
-        }
-    }
-    result
-}
-
 #[test]
-#[expect(clippy::disallowed_methods, reason = "the scripts lie in the source tree")]
 fn scenarios_come_out_as_written() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/controller/scenarios");
-    let mut names: Vec<_> =
-        std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()).collect();
-    names.sort();
-    assert!(!names.is_empty());
-    let update = std::env::var_os("UPDATE_SCENARIOS").is_some();
-    for path in names {
-        let written = std::fs::read_to_string(&path).unwrap();
-        let played = played(&written);
-        if update {
-            std::fs::write(&path, played).unwrap();
-        } else {
-            assert_eq!(played, written, "{}: UPDATE_SCENARIOS=1 writes it anew", path.display());
-        }
-    }
+    scenario::check_all("src/controller/scenarios", |scenario| {
+        let mut world = World::new();
+        scenario.with_indented_output(|line| {
+            world.run(line);
+            std::mem::take(&mut world.output)
+        })
+    });
 }

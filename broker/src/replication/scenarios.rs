@@ -1,11 +1,10 @@
 //! Runs the scripts in `scenarios/` and compares what happens with what they say.
 //!
 //! A line that begins in the first column is a command, or a comment; the indented lines after it are what came of it.
-//! `UPDATE_SCENARIOS=1` writes them anew.
+//! How they are read and compared is in `scenario.rs`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use super::replica_state::{Entry, ReplicaState};
 use crate::environment::Instant;
 use crate::metadata::{PartitionEpoch, PartitionRegistration};
 use crate::model::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Offset};
+use crate::scenario::{self, Words, list, nodes};
 
 /// Node 1 and its replica, with what a script says of the world.
 struct World {
@@ -27,41 +27,6 @@ struct World {
     brokers: BTreeMap<NodeId, BrokerEpoch>,
     asked: Option<IsrChange>,
     output: String,
-}
-
-/// The words of a command: plain ones, and `key=value`s.
-struct Words<'a> {
-    plain: Vec<&'a str>,
-    named: BTreeMap<&'a str, &'a str>,
-}
-
-impl<'a> Words<'a> {
-    fn new(line: &'a str) -> Self {
-        let (named, plain) = line.split_whitespace().partition(|word| word.contains('='));
-        let named: Vec<&str> = named;
-        Self { plain, named: named.iter().filter_map(|word| word.split_once('=')).collect() }
-    }
-
-    fn number(&self, key: &str) -> Option<i64> {
-        self.named.get(key).map(|text| text.parse().expect("a number"))
-    }
-
-    fn epoch(&self, key: &str, otherwise: i32) -> i32 {
-        self.number(key).map_or(otherwise, |number| i32::try_from(number).expect("an epoch"))
-    }
-
-    fn nodes(&self, key: &str) -> Option<Vec<NodeId>> {
-        let ids = self.named.get(key)?.split(',').filter(|id| !id.is_empty());
-        Some(ids.map(|id| NodeId(id.parse().expect("a node"))).collect())
-    }
-
-    fn node(&self, place: usize) -> NodeId {
-        NodeId(self.plain[place].parse().expect("a node"))
-    }
-}
-
-fn list(ids: &[NodeId]) -> String {
-    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 const OURS: NodeId = NodeId(1);
@@ -138,17 +103,19 @@ impl World {
     fn metadata(&mut self, words: &Words<'_>) {
         let before = self.state.registration();
         let registration = Arc::new(PartitionRegistration {
-            replicas: words.nodes("replicas").unwrap_or_else(|| before.replicas.clone()),
-            isr: words.nodes("isr").unwrap_or_else(|| before.isr.clone()),
-            leader: match words.named.get("leader") {
+            replicas: words.get("replicas").map_or_else(|| before.replicas.clone(), nodes),
+            isr: words.get("isr").map_or_else(|| before.isr.clone(), nodes),
+            leader: match words.get("leader") {
                 None => before.leader,
                 Some(id) => id.parse().ok().map(NodeId),
             },
-            leader_epoch: LeaderEpoch::new(words.epoch("epoch", before.leader_epoch.value())),
-            partition_epoch: PartitionEpoch(words.epoch("v", before.partition_epoch.0)),
+            leader_epoch: LeaderEpoch::new(
+                words.number("epoch").unwrap_or(before.leader_epoch.value()),
+            ),
+            partition_epoch: PartitionEpoch(words.number("v").unwrap_or(before.partition_epoch.0)),
             ..PartitionRegistration::default()
         });
-        match self.state.entry(&registration, !words.plain.contains(&"unregistered")) {
+        match self.state.entry(&registration, !words.has("unregistered")) {
             Entry::Lead(epoch) => {
                 let start = Offset::new(self.log_end);
                 self.state.lead(registration, start, self.now);
@@ -167,9 +134,9 @@ impl World {
         let id = words.node(1);
         let registered = self.brokers.get(&id).copied();
         let epoch = words.number("epoch").map(BrokerEpoch).or(registered);
-        let epoch = if words.plain.contains(&"silent") { None } else { epoch };
+        let epoch = if words.has("silent") { None } else { epoch };
         let fetch = FollowerFetch { id, broker_epoch: epoch };
-        let at = Offset::new(words.number("at").expect("at="));
+        let at = Offset::new(words.needed("at"));
         let counted = self.ask(|leadership, view| leadership.fetched(fetch, at, None, view));
         match counted {
             None => return,
@@ -184,13 +151,17 @@ impl World {
 
     fn answer(&mut self, words: &Words<'_>) {
         let change = self.asked.clone().expect("something was asked");
-        let answer = match words.plain[1] {
+        let answer = match words.word(1) {
             "ok" => Ok(IsrState {
-                leader_epoch: LeaderEpoch::new(words.epoch("epoch", change.leader_epoch.value())),
-                partition_epoch: PartitionEpoch(words.epoch("v", change.partition_epoch.0 + 1)),
+                leader_epoch: LeaderEpoch::new(
+                    words.number("epoch").unwrap_or(change.leader_epoch.value()),
+                ),
+                partition_epoch: PartitionEpoch(
+                    words.number("v").unwrap_or(change.partition_epoch.0 + 1),
+                ),
                 isr: words
-                    .nodes("isr")
-                    .unwrap_or_else(|| change.isr.iter().map(|(id, _)| *id).collect()),
+                    .get("isr")
+                    .map_or_else(|| change.isr.iter().map(|(id, _)| *id).collect(), nodes),
             }),
             name => Err(code(name)),
         };
@@ -203,26 +174,26 @@ impl World {
 
     fn run(&mut self, line: &str) {
         let words = Words::new(line);
-        match words.plain[0] {
+        match words.word(0) {
             "metadata" => self.metadata(&words),
             "append" => {
-                self.log_end += words.plain[1].parse::<i64>().expect("a count");
+                self.log_end += words.parsed::<i64>(1);
                 self.advance_high_watermark();
             }
             "durable" => {
-                self.durable = Some(words.plain[1].parse().expect("an offset"));
+                self.durable = Some(words.parsed(1));
                 self.advance_high_watermark();
             }
-            "min" => self.min = words.plain[1].parse().expect("a count"),
+            "min" => self.min = words.parsed(1),
             "fetch" => self.fetch(&words),
             "advance" => {
-                self.now = self.now + Duration::from_secs(words.plain[1].parse().expect("s"));
+                self.now = self.now + Duration::from_secs(words.parsed(1));
             }
-            "broker" if words.plain.contains(&"out") => {
+            "broker" if words.has("out") => {
                 self.brokers.remove(&words.node(1));
             }
             "broker" => {
-                let epoch = BrokerEpoch(words.number("epoch").expect("epoch="));
+                let epoch = BrokerEpoch(words.needed("epoch"));
                 self.brokers.insert(words.node(1), epoch);
             }
             "check" => {
@@ -268,40 +239,17 @@ fn code(name: &str) -> ErrorCode {
         ErrorCode::RequestTimedOut,
         ErrorCode::UnknownServerError,
     ];
-    known.into_iter().find(|code| code.to_string() == name).expect("a code of the list")
-}
-
-/// The script with what comes of it.
-fn played(script: &str) -> String {
-    let mut world = World::new();
-    let mut result = String::new();
-    for line in script.lines().filter(|line| !line.starts_with("  ")) {
-        result += line;
-        result += "\n";
-        if !line.is_empty() && !line.starts_with('#') {
-            world.run(line);
-            result += &std::mem::take(&mut world.output);
-        }
-    }
-    result
+    let found = known.into_iter().find(|code| code.to_string() == name);
+    found.unwrap_or_else(|| panic!("no error {name}"))
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "the scripts lie in the source tree")]
 fn scenarios_come_out_as_written() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/replication/scenarios");
-    let mut names: Vec<_> =
-        std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()).collect();
-    names.sort();
-    assert!(!names.is_empty());
-    let update = std::env::var_os("UPDATE_SCENARIOS").is_some();
-    for path in names {
-        let written = std::fs::read_to_string(&path).unwrap();
-        let played = played(&written);
-        if update {
-            std::fs::write(&path, played).unwrap();
-        } else {
-            assert_eq!(played, written, "{}: UPDATE_SCENARIOS=1 writes it anew", path.display());
-        }
-    }
+    scenario::check_all("src/replication/scenarios", |scenario| {
+        let mut world = World::new();
+        scenario.with_indented_output(|line| {
+            world.run(line);
+            std::mem::take(&mut world.output)
+        })
+    });
 }

@@ -1,7 +1,9 @@
 //! Runs the scripts in `scenarios/`: each block of commands is followed by `---` and all that came of it.
 //!
-//! `UPDATE_SCENARIOS=1 cargo test` writes the outputs anew; people review them. Members go by the name of their
-//! client; a member id is printed as that name, `~` and the number of the request that made it.
+//! How they are read and compared is in `scenario.rs`. Members go by the name of their client; a member id is printed as
+//! that name, `~` and the number of the request that made it.
+
+mod shown;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,11 +11,11 @@ use std::fmt::Write as _;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use uuid::Uuid;
 
+use self::shown::{shown_record, shown_reply};
 use super::{
-    CommitPartition, CommitRequest, CommitTopic, CommittedOffset, FetchRequest, FetchedPartition,
-    Generation, GroupEffects, GroupMachine, GroupRecord, GroupReply, GroupRequest, GroupSettings,
-    InstanceId, JoinOutcome, JoinRequest, Leaving, MemberIdentity, PartitionOutcomes, Protocol,
-    StoredGroup, SyncRequest, TransactionalCommitRequest,
+    CommitPartition, CommitRequest, CommitTopic, FetchRequest, Generation, GroupEffects,
+    GroupMachine, GroupRecord, GroupReply, GroupRequest, GroupSettings, InstanceId, JoinOutcome,
+    JoinRequest, Leaving, MemberIdentity, Protocol, SyncRequest, TransactionalCommitRequest,
 };
 use crate::coordinator::client_error;
 use crate::coordinator::machine::{Machine as _, Position, RequestId, Then};
@@ -22,6 +24,7 @@ use crate::model::{
     ErrorCode, GroupId, LeaderEpoch, MemberId, Offset, PartitionIndex, ProducerEpoch, ProducerId,
     Timestamp, TopicName,
 };
+use crate::scenario::{self, Scenario, Words, parse};
 
 macro_rules! scenarios {
     ($($name:ident),+ $(,)?) => {
@@ -29,12 +32,9 @@ macro_rules! scenarios {
 
         #[test]
         fn every_script_is_run() {
-            let names = [$(concat!(stringify!($name), ".txt")),+];
-            #[expect(clippy::disallowed_methods, reason = "a test looks for its scripts")]
-            let entries = std::fs::read_dir(directory()).unwrap();
-            for entry in entries {
-                let file = entry.unwrap().file_name();
-                assert!(names.contains(&file.to_str().unwrap()), "{file:?} is run by nobody");
+            let run = [$(stringify!($name)),+];
+            for name in scenario::names(DIRECTORY) {
+                assert!(run.contains(&name.as_str()), "{name} is run by nobody");
             }
         }
     };
@@ -47,19 +47,19 @@ scenarios! {
     transactions, expiration, deleting, describing, loading,
 }
 
-fn directory() -> String {
-    format!("{}/src/coordinator/group/scenarios", env!("CARGO_MANIFEST_DIR"))
-}
+const DIRECTORY: &str = "src/coordinator/group/scenarios";
 
 fn check(name: &str) {
-    let path = format!("{}/{name}.txt", directory());
-    #[expect(clippy::disallowed_methods, reason = "a test reads its script")]
-    let script = std::fs::read_to_string(&path).unwrap();
+    scenario::check(DIRECTORY, name, played);
+}
+
+/// The script with what comes of each block.
+fn played(scenario: &Scenario) -> String {
     let mut world = World::new();
     let mut actual = String::new();
     let mut is_output = false;
-    for line in script.lines() {
-        match line {
+    for line in scenario.lines() {
+        match line.text {
             "---" => is_output = true,
             "" => {
                 if is_output {
@@ -70,10 +70,12 @@ fn check(name: &str) {
                 is_output = false;
             }
             _ if is_output => {}
-            comment if comment.starts_with('#') => writeln!(actual, "{comment}").unwrap(),
-            command => {
-                writeln!(actual, "{command}").unwrap();
-                world.run(command);
+            text => {
+                actual.push_str(text);
+                actual.push('\n');
+                if !text.starts_with('#') {
+                    world.run(text);
+                }
             }
         }
     }
@@ -81,12 +83,7 @@ fn check(name: &str) {
         actual.push_str("---\n");
         actual.push_str(&world.output);
     }
-    if std::env::var_os("UPDATE_SCENARIOS").is_some() {
-        #[expect(clippy::disallowed_methods, reason = "a test writes its script")]
-        std::fs::write(&path, &actual).unwrap();
-    } else {
-        assert_eq!(actual, script, "{name}: run with UPDATE_SCENARIOS=1 and review");
-    }
+    actual
 }
 
 /// A machine, the log it writes, and the clients that talk to it.
@@ -131,34 +128,31 @@ impl World {
     }
 
     fn say(&mut self, line: &str) {
-        writeln!(self.output, "{line}").unwrap();
+        writeln!(self.output, "{line}").expect("a string takes everything");
     }
 
     fn run(&mut self, line: &str) {
-        let mut words = line.split_whitespace();
-        let verb = words.next().unwrap();
-        let arguments = Arguments(words.collect());
+        let words = Words::new(line);
+        let verb = words.word(0);
         match verb {
-            "settings" => self.configure(&arguments),
-            "advance" => self.advance(millis(arguments.word(0))),
-            "fail" => self.failure = Some(code(arguments.word(0))),
+            "settings" => self.configure(&words),
+            "advance" => self.advance(millis(words.word(1))),
+            "fail" => self.failure = Some(code(words.word(1))),
             "hold" => self.held = Some(Vec::new()),
             "commit-held" => self.release(Ok(())),
-            "fail-held" => self.release(Err(code(arguments.word(0)))),
+            "fail-held" => self.release(Err(code(words.word(1)))),
             "reload" => self.reload(),
             "end-transaction" => {
-                let producer = ProducerId(arguments.word(0).parse().unwrap());
-                self.machine.end_transaction(producer, arguments.word(1) == "commit");
+                let producer = ProducerId(words.parsed(1));
+                self.machine.end_transaction(producer, words.word(2) == "commit");
             }
             _ => {
                 let who = match verb {
-                    "join" | "sync" | "heartbeat" | "leave" | "commit" => {
-                        arguments.word(1).to_owned()
-                    }
+                    "join" | "sync" | "heartbeat" | "leave" | "commit" => words.word(2).to_owned(),
                     _ => verb.to_owned(),
                 };
                 self.request_count += 1;
-                let request = self.request(verb, &arguments);
+                let request = self.request(verb, &words);
                 self.asked.insert(RequestId(self.request_count), who);
                 let effects =
                     self.machine.handle(self.now(), RequestId(self.request_count), request);
@@ -168,100 +162,99 @@ impl World {
         self.machine.assert_invariants();
     }
 
-    fn configure(&mut self, arguments: &Arguments<'_>) {
-        let number =
-            |key, default| arguments.value(key).map_or(default, |text| text.parse().unwrap());
+    fn configure(&mut self, words: &Words<'_>) {
+        let number = |key, default| words.number(key).unwrap_or(default);
         self.settings.initial_rebalance_delay_ms =
-            i32::try_from(millis(arguments.value("delay").unwrap_or("3s"))).unwrap();
+            i32::try_from(millis(words.get("delay").unwrap_or("3s"))).expect("a short delay");
         self.settings.max_size = number("max_size", i32::MAX);
         self.settings.offset_metadata_max = number("metadata_max", 4096);
-        self.settings.offsets_retention_ms =
-            millis(arguments.value("retention").unwrap_or("604800s"));
+        self.settings.offsets_retention_ms = millis(words.get("retention").unwrap_or("604800s"));
         self.settings.retention_check_interval_ms =
-            millis(arguments.value("check_interval").unwrap_or("600s"));
+            millis(words.get("check_interval").unwrap_or("600s"));
         self.reload();
     }
 
-    fn request(&mut self, verb: &str, arguments: &Arguments<'_>) -> GroupRequest {
+    fn request(&mut self, verb: &str, words: &Words<'_>) -> GroupRequest {
         let group = GroupId::from(if verb == "list" || verb == "topics-deleted" {
             ""
         } else {
-            arguments.word(0)
+            words.word(1)
         });
         match verb {
-            "join" => self.join(group, arguments),
-            "sync" => self.sync(group, arguments),
+            "join" => self.join(group, words),
+            "sync" => self.sync(group, words),
             "heartbeat" => {
-                let name = arguments.word(1);
+                let name = words.word(2);
                 let (member, generation) =
-                    (self.identity(name, arguments), self.generation(name, arguments));
+                    (self.identity(name, words), self.generation(name, words));
                 GroupRequest::Heartbeat(group, member, generation)
             }
             "leave" => {
                 let leave = |name: &&str| Leaving {
-                    member: self.identity(name, &Arguments(vec![])),
+                    member: self.identity(name, &Words::new(verb)),
                     reason: None,
                 };
-                GroupRequest::Leave(group, arguments.0[1..].iter().map(leave).collect())
+                GroupRequest::Leave(group, words.plain[2..].iter().map(leave).collect())
             }
             "commit" => {
-                let name = arguments.word(1);
+                let name = words.word(2);
                 GroupRequest::Commit(
                     group,
                     CommitRequest {
-                        member: self.identity(name, arguments),
-                        generation: self.generation(name, arguments),
-                        retention_ms: arguments.value("retention").map(millis),
-                        knows_group_id_not_found: arguments.value("v") == Some("9"),
-                        topics: arguments.topics(2),
+                        member: self.identity(name, words),
+                        generation: self.generation(name, words),
+                        retention_ms: words.get("retention").map(millis),
+                        knows_group_id_not_found: words.get("v") == Some("9"),
+                        topics: topics(words),
                     },
                 )
             }
             "transactional-commit" => GroupRequest::CommitTransactional(
                 group,
                 TransactionalCommitRequest {
-                    producer_id: ProducerId(arguments.value("producer").unwrap().parse().unwrap()),
+                    producer_id: ProducerId(words.needed("producer")),
                     producer_epoch: ProducerEpoch(0),
                     member: MemberIdentity::default(),
                     generation: None,
-                    topics: arguments.topics(1),
+                    topics: topics(words),
                 },
             ),
             "fetch" => {
-                let topics = arguments.partitions(1);
+                let topics = partitions(words);
                 GroupRequest::Fetch(
                     group,
                     FetchRequest {
                         topics: Some(topics).filter(|topics| !topics.is_empty()),
-                        require_stable: arguments.0.contains(&"stable"),
+                        require_stable: words.has("stable"),
                     },
                 )
             }
-            "delete-offsets" => GroupRequest::DeleteOffsets(group, arguments.partitions(1)),
+            "delete-offsets" => GroupRequest::DeleteOffsets(group, partitions(words)),
             "describe" => GroupRequest::Describe(group),
             "delete" => GroupRequest::Delete(group),
-            "list" => GroupRequest::List(arguments.list("states"), arguments.list("types")),
+            "list" => GroupRequest::List(texts(words, "states"), texts(words, "types")),
             "topics-deleted" => GroupRequest::TopicsDeleted(
-                arguments.0.iter().map(|name| TopicName::from(*name)).collect(),
+                words.plain.iter().skip(1).map(|name| TopicName::from(*name)).collect(),
             ),
             other => panic!("no such command: {other}"),
         }
     }
 
-    fn join(&self, group: GroupId, arguments: &Arguments<'_>) -> GroupRequest {
-        let name = arguments.word(1);
-        let version: i32 = arguments.value("v").map_or(9, |text| text.parse().unwrap());
-        let offers = arguments.value("protocols").unwrap_or("range:t");
+    fn join(&self, group: GroupId, words: &Words<'_>) -> GroupRequest {
+        let name = words.word(2);
+        let version: i32 = words.number("v").unwrap_or(9);
+        let offers = words.get("protocols").unwrap_or("range:t");
         let protocols = offers.split(',').filter(|offer| !offer.is_empty()).map(protocol).collect();
-        let time = |key| arguments.value(key).map(|text| i32::try_from(millis(text)).unwrap());
-        let is_new = arguments.0.contains(&"new");
-        let identity = self.identity(name, arguments);
+        let time =
+            |key| words.get(key).map(|text| i32::try_from(millis(text)).expect("a short time"));
+        let is_new = words.has("new");
+        let identity = self.identity(name, words);
         let join = JoinRequest {
             client_id: name.to_owned(),
             client_host: "/host".to_owned(),
             member_id: identity.member_id.filter(|_| !is_new),
             instance_id: identity.instance_id,
-            protocol_type: arguments.value("type").unwrap_or("consumer").to_owned(),
+            protocol_type: words.get("type").unwrap_or("consumer").to_owned(),
             protocols,
             session_timeout_ms: time("session").unwrap_or(10_000),
             rebalance_timeout_ms: time("rebalance").unwrap_or(60_000),
@@ -272,13 +265,12 @@ impl World {
         GroupRequest::Join(group, Box::new(join), Uuid::from_u128(u128::from(self.request_count)))
     }
 
-    fn sync(&self, group: GroupId, arguments: &Arguments<'_>) -> GroupRequest {
-        let name = arguments.word(1);
-        let assignments = arguments
-            .list("assign")
+    fn sync(&self, group: GroupId, words: &Words<'_>) -> GroupRequest {
+        let name = words.word(2);
+        let assignments = texts(words, "assign")
             .iter()
             .map(|pair| {
-                let (member, work) = pair.split_once(':').unwrap();
+                let (member, work) = pair.split_once(':').expect("assign=MEMBER:WORK");
                 let known = self.members.get(member).map(|(id, _)| id.clone());
                 (
                     known.unwrap_or_else(|| MemberId::new(member)),
@@ -287,10 +279,10 @@ impl World {
             })
             .collect();
         let sync = SyncRequest {
-            member: self.identity(name, arguments),
-            generation: self.generation(name, arguments),
-            protocol_type: arguments.value("type").map(str::to_owned),
-            protocol_name: arguments.value("protocol").map(str::to_owned),
+            member: self.identity(name, words),
+            generation: self.generation(name, words),
+            protocol_type: words.get("type").map(str::to_owned),
+            protocol_name: words.get("protocol").map(str::to_owned),
             assignments,
         };
         GroupRequest::Sync(group, Box::new(sync))
@@ -298,13 +290,13 @@ impl World {
 
     /// `a` is a client by its last member id, `a/i` with an instance id too, `/i` only with that, `-` nobody; `a~1` is
     /// a member id as it is printed.
-    fn identity(&self, name: &str, arguments: &Arguments<'_>) -> MemberIdentity {
+    fn identity(&self, name: &str, words: &Words<'_>) -> MemberIdentity {
         let (name, instance) = name.split_once('/').unwrap_or((name, ""));
-        let instance = arguments.value("instance").unwrap_or(instance);
+        let instance = words.get("instance").unwrap_or(instance);
         let given = name
             .contains('~')
             .then_some(name)
-            .or(arguments.value("id"))
+            .or(words.get("id"))
             .map(|id| MemberId::new(long(id)));
         MemberIdentity {
             member_id: given.or_else(|| self.members.get(name).map(|(id, _)| id.clone())),
@@ -312,10 +304,10 @@ impl World {
         }
     }
 
-    fn generation(&self, name: &str, arguments: &Arguments<'_>) -> Option<Generation> {
-        let name = name.split('/').next().unwrap();
-        match arguments.value("generation") {
-            Some(text) => Generation::from_wire(text.parse().unwrap()),
+    fn generation(&self, name: &str, words: &Words<'_>) -> Option<Generation> {
+        let (name, _) = name.split_once('/').unwrap_or((name, ""));
+        match words.get("generation") {
+            Some(text) => Generation::from_wire(parse(text)),
             None => self.members.get(name).map(|(_, generation)| *generation),
         }
     }
@@ -325,7 +317,7 @@ impl World {
         let end = Instant(0).plus_millis(end_ms);
         while let Some(deadline) = self.machine.next_deadline().filter(|deadline| *deadline <= end)
         {
-            let at_ms = i64::try_from(deadline.0 / 1_000_000).unwrap();
+            let at_ms = i64::try_from(deadline.0 / 1_000_000).expect("not that late");
             self.now_ms = self.now_ms.max(at_ms);
             let before = self.output.len();
             let effects = self.machine.tick(self.now());
@@ -352,13 +344,13 @@ impl World {
             let producer = write.producer.map(|(id, _)| id);
             for record in write.records {
                 // What is stored is what the bytes say.
-                let (key, value) = GroupMachine::encode(&record).unwrap();
+                let (key, value) = GroupMachine::encode(&record).expect("it has bytes");
                 assert_eq!(
                     GroupMachine::decode(&key, value.as_ref()),
                     crate::coordinator::machine::Decoded::Known(record.clone()),
                     "a record survives its bytes"
                 );
-                let offset = Offset::new(i64::try_from(self.log.len()).unwrap());
+                let offset = Offset::new(i64::try_from(self.log.len()).expect("a short log"));
                 let marker = producer.map_or(String::new(), |id| format!(" producer={id}"));
                 self.say(&format!("log {offset}{marker}: {}", shown_record(&record)));
                 self.machine.replay(Position { offset, producer }, &record);
@@ -372,7 +364,7 @@ impl World {
     }
 
     fn release(&mut self, result: Result<(), ErrorCode>) {
-        for then in self.held.take().unwrap() {
+        for then in self.held.take().expect("writes are held") {
             self.settle(then, result);
         }
     }
@@ -394,7 +386,7 @@ impl World {
         let before = self.machine.stored();
         self.machine = GroupMachine::new(self.settings.clone());
         for (offset, (producer, record)) in self.log.iter().enumerate() {
-            let offset = Offset::new(i64::try_from(offset).unwrap());
+            let offset = Offset::new(i64::try_from(offset).expect("a short log"));
             self.machine.replay(Position { offset, producer: *producer }, record);
         }
         if !self.log.iter().any(|(producer, _)| producer.is_some()) {
@@ -407,7 +399,7 @@ impl World {
 
     fn answer(&mut self, id: RequestId, result: Result<GroupReply, ErrorCode>) {
         let who = self.asked.remove(&id).expect("an answer is given once");
-        let name = who.split('/').next().unwrap().to_owned();
+        let name = who.split_once('/').map_or(who.as_str(), |(name, _)| name).to_owned();
         if let Ok(GroupReply::Join(outcome)) = &result {
             let known = match outcome {
                 JoinOutcome::MemberIdRequired(id) => (id.clone(), Generation(-1)),
@@ -423,54 +415,34 @@ impl World {
     }
 }
 
-struct Arguments<'a>(Vec<&'a str>);
+fn texts(words: &Words<'_>, key: &str) -> Vec<String> {
+    words.get(key).into_iter().flat_map(|text| text.split(',')).map(str::to_owned).collect()
+}
 
-impl<'a> Arguments<'a> {
-    fn word(&self, index: usize) -> &'a str {
-        self.0[index]
-    }
+/// `t:0=5` or `t:0=5@2` (leader epoch) or `t:0=5!note` (metadata).
+fn topics(words: &Words<'_>) -> Vec<CommitTopic> {
+    let commit = |(place, what): &(&str, &str)| {
+        let (topic, partition) = place.split_once(':')?;
+        let (what, metadata) = what.split_once('!').unwrap_or((what, ""));
+        let (offset, epoch) = what.split_once('@').unwrap_or((what, "-1"));
+        Some(CommitTopic {
+            topic: topic.into(),
+            topic_id: None,
+            partitions: vec![CommitPartition {
+                partition: PartitionIndex(parse(partition)),
+                offset: parse(offset),
+                leader_epoch: LeaderEpoch::from_wire(parse(epoch)),
+                metadata: metadata.to_owned(),
+            }],
+        })
+    };
+    words.named.iter().filter_map(commit).collect()
+}
 
-    fn value(&self, key: &str) -> Option<&'a str> {
-        self.0
-            .iter()
-            .filter_map(|word| word.split_once('='))
-            .find(|(name, _)| *name == key)
-            .map(|(_, value)| value)
-    }
-
-    fn list(&self, key: &str) -> Vec<String> {
-        self.value(key).into_iter().flat_map(|text| text.split(',')).map(str::to_owned).collect()
-    }
-
-    /// `t:0=5` or `t:0=5@2` (leader epoch) or `t:0=5!note` (metadata).
-    fn topics(&self, from: usize) -> Vec<CommitTopic> {
-        let words = self.0[from..].iter().filter(|word| word.contains(':'));
-        words
-            .map(|word| {
-                let (place, what) = word.split_once('=').unwrap();
-                let (topic, partition) = place.split_once(':').unwrap();
-                let (what, metadata) = what.split_once('!').unwrap_or((what, ""));
-                let (offset, epoch) = what.split_once('@').unwrap_or((what, "-1"));
-                CommitTopic {
-                    topic: topic.into(),
-                    topic_id: None,
-                    partitions: vec![CommitPartition {
-                        partition: PartitionIndex(partition.parse().unwrap()),
-                        offset: offset.parse().unwrap(),
-                        leader_epoch: LeaderEpoch::from_wire(epoch.parse().unwrap()),
-                        metadata: metadata.to_owned(),
-                    }],
-                }
-            })
-            .collect()
-    }
-
-    fn partitions(&self, from: usize) -> Vec<(TopicName, Vec<PartitionIndex>)> {
-        let places = self.0[from..].iter().filter_map(|word| word.split_once(':'));
-        places
-            .map(|(topic, index)| (topic.into(), vec![PartitionIndex(index.parse().unwrap())]))
-            .collect()
-    }
+/// `t:0`
+fn partitions(words: &Words<'_>) -> Vec<(TopicName, Vec<PartitionIndex>)> {
+    let places = words.plain.iter().filter_map(|word| word.split_once(':'));
+    places.map(|(topic, index)| (topic.into(), vec![PartitionIndex(parse(index))])).collect()
 }
 
 /// `range:t+u` offers `range` with a subscription to `t` and `u`; `range:?` has one that cannot be read.
@@ -480,9 +452,9 @@ fn protocol(offer: &str) -> Protocol {
     let mut metadata = BytesMut::new();
     if topics != ["?"] {
         metadata.put_i16(0);
-        metadata.put_i32(i32::try_from(topics.len()).unwrap());
+        metadata.put_i32(i32::try_from(topics.len()).expect("few topics"));
         for topic in topics {
-            metadata.put_i16(i16::try_from(topic.len()).unwrap());
+            metadata.put_i16(i16::try_from(topic.len()).expect("a short name"));
             metadata.put_slice(topic.as_bytes());
         }
         metadata.put_i32(-1);
@@ -492,168 +464,19 @@ fn protocol(offer: &str) -> Protocol {
 
 fn millis(text: &str) -> i64 {
     match text.strip_suffix("ms") {
-        Some(number) => number.parse().unwrap(),
-        None => text.strip_suffix('s').unwrap().parse::<i64>().unwrap() * 1_000,
+        Some(number) => parse(number),
+        None => parse::<i64>(text.strip_suffix('s').expect("a time: 5s or 5ms")) * 1_000,
     }
 }
 
 fn code(name: &str) -> ErrorCode {
-    *ErrorCode::ALL.iter().find(|code| code.name() == name).unwrap()
-}
-
-/// `a~7` for `a-00000000-0000-0000-0000-000000000007`.
-fn short(id: &MemberId) -> String {
-    let text = id.as_str();
-    match text.len().checked_sub(37).and_then(|at| text.split_at_checked(at)) {
-        Some((name, tail)) => match Uuid::parse_str(tail.trim_start_matches('-')) {
-            Ok(uuid) => format!("{name}~{}", uuid.as_u128()),
-            Err(_) => text.to_owned(),
-        },
-        None => text.to_owned(),
-    }
+    let found = ErrorCode::ALL.iter().find(|code| code.name() == name);
+    *found.unwrap_or_else(|| panic!("no error {name}"))
 }
 
 fn long(id: &str) -> String {
     match id.split_once('~') {
-        Some((name, number)) => format!("{name}-{}", Uuid::from_u128(number.parse().unwrap())),
+        Some((name, number)) => format!("{name}-{}", Uuid::from_u128(parse(number))),
         None => id.to_owned(),
-    }
-}
-
-fn text(bytes: &Bytes) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn shown_record(record: &GroupRecord) -> String {
-    match record {
-        GroupRecord::Offset { group, topic, partition, value } => {
-            format!(
-                "offset {group} {topic}:{partition} {}",
-                value.as_ref().map_or("deleted".into(), shown_offset)
-            )
-        }
-        GroupRecord::Group { group, value } => {
-            format!("group {group} {}", value.as_ref().map_or("deleted".into(), shown_group))
-        }
-    }
-}
-
-fn shown_offset(value: &CommittedOffset) -> String {
-    let mut shown = value.offset.to_string();
-    if let Some(epoch) = value.leader_epoch {
-        write!(shown, "@{epoch}").unwrap();
-    }
-    if !value.metadata.is_empty() {
-        write!(shown, "!{}", value.metadata).unwrap();
-    }
-    write!(shown, " at={}", value.commit_timestamp).unwrap();
-    if let Some(expires) = value.expire_timestamp {
-        write!(shown, " expires={expires}").unwrap();
-    }
-    shown
-}
-
-fn shown_group(value: &StoredGroup) -> String {
-    let members: Vec<String> = value
-        .members
-        .iter()
-        .map(|member| {
-            let instance = member.instance_id.as_ref().map_or(String::new(), |id| format!("/{id}"));
-            format!("{}{instance}={}", short(&member.member_id), text(&member.assignment))
-        })
-        .collect();
-    format!(
-        "generation={} type={:?} protocol={} leader={} since={} members=[{}]",
-        value.generation,
-        value.protocol_type,
-        value.protocol_name.as_deref().unwrap_or("none"),
-        value.leader.as_ref().map_or("none".into(), short),
-        value.state_since.map_or("none".into(), |at| at.to_string()),
-        members.join(" ")
-    )
-}
-
-fn shown_outcomes(outcomes: &PartitionOutcomes) -> String {
-    let shown = outcomes.iter().flat_map(|(topic, partitions)| {
-        partitions.iter().map(move |(partition, error)| format!("{topic}:{partition}={error}"))
-    });
-    shown.collect::<Vec<_>>().join(" ")
-}
-
-fn shown_fetched(topic: &TopicName, fetched: &FetchedPartition) -> String {
-    let offset = fetched.offset.map_or("none".into(), |offset| offset.to_string());
-    let epoch = fetched.leader_epoch.map_or(String::new(), |epoch| format!("@{epoch}"));
-    let note =
-        if fetched.metadata.is_empty() { String::new() } else { format!("!{}", fetched.metadata) };
-    let error = if fetched.error == ErrorCode::None {
-        String::new()
-    } else {
-        format!(" ({})", fetched.error)
-    };
-    format!("{topic}:{}={offset}{epoch}{note}{error}", fetched.partition)
-}
-
-fn shown_reply(reply: &GroupReply) -> String {
-    match reply {
-        GroupReply::Join(JoinOutcome::MemberIdRequired(id)) => {
-            format!("come again as {}", short(id))
-        }
-        GroupReply::Join(JoinOutcome::Joined(joined)) => {
-            let members: Vec<String> =
-                joined.members.iter().map(|member| short(&member.member_id)).collect();
-            format!(
-                "joined generation={} as={} leader={} protocol={}{}{}",
-                joined.generation,
-                short(&joined.member_id),
-                short(&joined.leader),
-                joined.protocol_name.as_deref().unwrap_or("none"),
-                if members.is_empty() {
-                    String::new()
-                } else {
-                    format!(" members=[{}]", members.join(" "))
-                },
-                if joined.skip_assignment { " skip-assignment" } else { "" },
-            )
-        }
-        GroupReply::Synced(synced) => format!("assigned {:?}", text(&synced.assignment)),
-        GroupReply::Left(members) => {
-            let shown = members.iter().map(|(member, error)| {
-                let id = member.member_id.as_ref().map_or(String::new(), short);
-                let instance =
-                    member.instance_id.as_ref().map_or(String::new(), |id| format!("/{id}"));
-                format!("{id}{instance}={error}")
-            });
-            format!("left {}", shown.collect::<Vec<_>>().join(" "))
-        }
-        GroupReply::Partitions(outcomes) => shown_outcomes(outcomes),
-        GroupReply::Fetched(topics) => {
-            let shown = topics.iter().flat_map(|topic| {
-                topic.partitions.iter().map(|fetched| shown_fetched(&topic.topic, fetched))
-            });
-            format!("fetched {}", shown.collect::<Vec<_>>().join(" "))
-        }
-        GroupReply::Described(None) => "no such group".into(),
-        GroupReply::Described(Some(group)) => {
-            let members = group.members.iter().map(|member| {
-                let subscription =
-                    if member.metadata.is_empty() { "" } else { " with subscription" };
-                format!("{}={}{subscription}", short(&member.member_id), text(&member.assignment))
-            });
-            let members: Vec<String> = members.collect();
-            format!(
-                "{} type={:?} protocol={:?} members=[{}]",
-                group.state,
-                group.protocol_type,
-                group.protocol_name,
-                members.join(", ")
-            )
-        }
-        GroupReply::Listed(groups) => {
-            let shown = groups
-                .iter()
-                .map(|group| format!("{}({}, {})", group.group, group.state, group.group_type));
-            format!("listed {}", shown.collect::<Vec<_>>().join(" "))
-        }
-        GroupReply::Done => "done".into(),
     }
 }
