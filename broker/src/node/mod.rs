@@ -14,6 +14,8 @@ mod dynamic_settings;
 mod formatting;
 mod housekeeping;
 mod lifecycle;
+mod listeners;
+mod parts;
 mod publisher;
 mod quorum;
 mod replication;
@@ -32,31 +34,29 @@ use arc_swap::ArcSwap;
 use futures_util::future;
 use tracing::{info, warn};
 
-use crate::api::{ProducerIds, Services, TopicCreation};
-use crate::config::{ListenerAddress, NodeConfig};
+use crate::config::NodeConfig;
 use crate::controller::{self, QuorumController, Refusal, supported_features};
-use crate::coordinator::{GroupCoordinator, GroupSettings};
-use crate::environment::{Listener, Runtime, Stopper, select, timeout};
+use crate::coordinator::GroupCoordinator;
+use crate::environment::{Runtime, Stopper, select, timeout};
 use crate::log::{DirectoryError, LogDirectory, LogManager};
-use crate::metadata::{ControllerRegistration, Endpoint, MetadataChanges, MetadataImage};
-use crate::model::{BrokerEpoch, ByteCount, ClusterId, DirectoryId, TopicName};
+use crate::metadata::{ControllerRegistration, MetadataChanges, MetadataImage};
+use crate::model::{BrokerEpoch, ClusterId, DirectoryId};
 use crate::protocol::ListenerRole;
 use crate::raft;
-use crate::record::Compression;
-use crate::replication::{FetchSessions, ReplicaManager, SettingsOf as _};
-use crate::server::{Admission, Bound, ConnectionLimits, DRAIN_MAX, Server};
+use crate::replication::ReplicaManager;
+use crate::server::{Admission, DRAIN_MAX};
 pub use formatting::{
     InitialController, InitialVoters, StorageInfo, format_storage, random_uuid_text, storage_info,
 };
 
 use controllers::Controllers;
-use coordinator_writer::CoordinatorWriter;
 use directories::Assignments;
 use dynamic_settings::{DynamicSettings, admission_limits};
 use lifecycle::{Departure, Identity, Lifecycle};
-use publisher::{Follower, OFFSETS_TOPIC, Publisher};
+use listeners::{bind, endpoints};
+use parts::{Common, Parts};
+use publisher::{Follower, Publisher};
 use storage::Storage;
-use topic_settings::TopicSettings;
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
@@ -141,9 +141,6 @@ const REMOVAL_CHECK: Duration = Duration::from_secs(1);
 
 /// How long a stop waits for the controller to move leaderships away. What cannot be moved by then waits for this node.
 const DEPARTURE_MAX: Duration = Duration::from_secs(30);
-
-/// Bytes of requests a node holds at a time when `queued.max.request.bytes` says nothing.
-const REQUEST_MEMORY_BYTES: u64 = 512 << 20;
 
 impl<R: Runtime> Node<R> {
     /// Starts everything; when this returns, clients are served.
@@ -384,153 +381,6 @@ impl<R: Runtime> Node<R> {
     }
 }
 
-/// What all that a node does has in common.
-struct Common<R: Runtime> {
-    runtime: R,
-    config: Arc<NodeConfig>,
-    cluster_id: ClusterId,
-    image: Arc<ArcSwap<MetadataImage>>,
-    controller: controller::Handle,
-    controllers: Controllers<R>,
-    quorum: raft::Handle<R>,
-}
-
-/// What a broker has besides: logs, and what lives on them. A controller's are empty.
-struct Parts<R: Runtime> {
-    logs: Arc<LogManager<R>>,
-    replicas: Arc<ReplicaManager<R>>,
-    groups: GroupCoordinator<R>,
-}
-
-impl<R: Runtime> Clone for Parts<R> {
-    fn clone(&self) -> Self {
-        Self {
-            logs: Arc::clone(&self.logs),
-            replicas: Arc::clone(&self.replicas),
-            groups: self.groups.clone(),
-        }
-    }
-}
-
-impl<R: Runtime> Parts<R> {
-    /// Opens and recovers the logs in `directories`, with the settings that `known` has for them.
-    async fn open(
-        common: &Common<R>,
-        directories: Vec<Arc<LogDirectory<R>>>,
-        known: &MetadataImage,
-    ) -> Self {
-        let (runtime, config) = (&common.runtime, &common.config);
-        let topic_settings = TopicSettings(Arc::clone(config));
-        let known = known.clone();
-        let settings_of =
-            move |topic: &TopicName| topic_settings.settings_of(&known, topic.as_str());
-        let threads = config.logs.recovery_parallelism;
-        let logs = LogManager::open(runtime.clone(), directories, threads, settings_of).await;
-        let replicas = Arc::new(ReplicaManager::new(
-            runtime.clone(),
-            replication::options(config),
-            Arc::clone(&logs),
-            Box::new(TopicSettings(Arc::clone(config))),
-        ));
-        let topic = TopicName::from(OFFSETS_TOPIC);
-        let writer = CoordinatorWriter::new(runtime.clone(), Arc::clone(&replicas), topic);
-        let groups = GroupCoordinator::start(runtime.clone(), writer, group_settings(config));
-        Self { logs, replicas, groups }
-    }
-}
-
-impl<R: Runtime> Common<R> {
-    /// Serves these listeners from now on. Those of the controller have memory of their own: no flood of records keeps the
-    /// quorum's votes out.
-    fn serve(
-        &self,
-        parts: &Parts<R>,
-        bound: Vec<Bound<R::Listener>>,
-        admission: &Admission,
-        connections: &Stopper,
-    ) {
-        let services = Arc::new(Services {
-            runtime: self.runtime.clone(),
-            node: self.config.node_id,
-            cluster_id: self.cluster_id.clone(),
-            config: Arc::clone(&self.config),
-            image: Arc::clone(&self.image),
-            replicas: Arc::clone(&parts.replicas),
-            fetch_sessions: FetchSessions::new(self.config.replication.fetch_session_slots),
-            controller: self.controller.clone(),
-            active_controller: self.controllers.for_broker.clone(),
-            forwarding: self.controllers.for_clients.clone(),
-            quorum: self.quorum.clone(),
-            groups: parts.groups.clone(),
-            producer_ids: ProducerIds::default(),
-            topic_creation: TopicCreation::default(),
-        });
-        let server = Arc::new(Server::new(self.runtime.clone(), services, limits(&self.config)));
-        for listener in bound {
-            let accepting =
-                Arc::clone(&server).accept(listener, admission.clone(), connections.stop());
-            self.runtime.spawn("listener", accepting);
-        }
-    }
-}
-
-type Listening<R> = (Vec<Bound<<R as Runtime>::Listener>>, BTreeMap<String, SocketAddr>);
-
-async fn bind<R: Runtime>(runtime: &R, config: &NodeConfig) -> Result<Listening<R>, Error> {
-    let mut bound = Vec::new();
-    let mut addresses = BTreeMap::new();
-    for listener in &config.listeners {
-        let failed = |source| Error::Listen { listener: listener.to_string(), source };
-        let host = listener.host.as_deref().unwrap_or("0.0.0.0");
-        let resolved = runtime.resolve(host, listener.port).await.map_err(failed)?;
-        let address = resolved
-            .first()
-            .copied()
-            .ok_or_else(|| failed(io::ErrorKind::AddrNotAvailable.into()))?;
-        let socket = runtime.listen(address).await.map_err(failed)?;
-        addresses.insert(listener.name.clone(), socket.local_address());
-        let is_controller = config.controller_listener_names.contains(&listener.name);
-        let role = if is_controller { ListenerRole::Controller } else { ListenerRole::Broker };
-        bound.push(Bound { name: listener.name.clone(), role, listener: socket });
-    }
-    Ok((bound, addresses))
-}
-
-/// The advertised listeners of one role, with the ports and addresses that were really bound where none were given.
-fn endpoints(
-    config: &NodeConfig,
-    addresses: &BTreeMap<String, SocketAddr>,
-    role: ListenerRole,
-) -> Vec<Endpoint> {
-    let is_wanted = |listener: &&ListenerAddress| {
-        let is_controller = config.controller_listener_names.contains(&listener.name);
-        is_controller == (role == ListenerRole::Controller)
-    };
-    config
-        .advertised_listeners
-        .iter()
-        .filter(is_wanted)
-        .map(|listener| {
-            let bound = addresses.get(&listener.name);
-            let own_host = || match bound.map(SocketAddr::ip) {
-                Some(ip) if !ip.is_unspecified() => ip.to_string(),
-                Some(_) | None => "localhost".to_owned(),
-            };
-            let host = listener.host.clone().filter(|host| host != "0.0.0.0" && host != "::");
-            Endpoint {
-                listener_name: listener.name.clone(),
-                host: host.unwrap_or_else(own_host),
-                port: if listener.port == 0 {
-                    bound.map_or(0, SocketAddr::port)
-                } else {
-                    listener.port
-                },
-                security_protocol: listener.protocol.id(),
-            }
-        })
-        .collect()
-}
-
 fn identity<R: Runtime>(
     runtime: &R,
     config: &NodeConfig,
@@ -574,39 +424,6 @@ fn why_halted<R: Runtime>(logs: &LogManager<R>) -> Error {
 fn offline_directories<R: Runtime>(logs: &LogManager<R>) -> Vec<DirectoryId> {
     let offline = logs.directories().iter().filter(|directory| !directory.is_online());
     offline.map(|directory| directory.id()).collect()
-}
-
-fn group_settings(config: &NodeConfig) -> GroupSettings {
-    let millis = |duration: Duration| i32::try_from(duration.as_millis()).unwrap_or(i32::MAX);
-    let long_millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-    GroupSettings {
-        partition_count: config.offsets.topic_num_partitions,
-        min_session_timeout_ms: millis(config.groups.classic_min_session_timeout),
-        max_session_timeout_ms: millis(config.groups.classic_max_session_timeout),
-        initial_rebalance_delay_ms: millis(config.groups.initial_rebalance_delay),
-        max_size: i32::try_from(config.groups.classic_max_size).unwrap_or(i32::MAX),
-        offset_metadata_max: i32::try_from(config.offsets.metadata_max_bytes).unwrap_or(i32::MAX),
-        offsets_retention_ms: long_millis(config.offsets.retention),
-        retention_check_interval_ms: long_millis(config.offsets.retention_check_interval),
-        commit_timeout: config.offsets.commit_timeout,
-        load_buffer_bytes: config.offsets.load_buffer_bytes,
-        batch_bytes_max: config.topic_defaults.max_message_bytes,
-        compression: u8::try_from(config.offsets.topic_compression_codec)
-            .ok()
-            .and_then(|codec| Compression::from_id(codec).ok())
-            .unwrap_or_default(),
-        ..GroupSettings::default()
-    }
-}
-
-fn limits(config: &NodeConfig) -> ConnectionLimits {
-    let sockets = &config.sockets;
-    let memory = sockets.queued_max_request_bytes.unwrap_or(REQUEST_MEMORY_BYTES);
-    ConnectionLimits {
-        request_bytes_max: ByteCount(u64::try_from(sockets.request_max_bytes).unwrap_or(u64::MAX)),
-        idle_ms_max: i64::try_from(sockets.connections_max_idle.as_millis()).unwrap_or(i64::MAX),
-        request_memory_bytes: usize::try_from(memory).unwrap_or(usize::MAX),
-    }
 }
 
 fn spawn_housekeeping<R: Runtime>(
