@@ -8,17 +8,19 @@
 //! - below both high watermarks any two logs are the same;
 //! - no replica's high watermark goes back while its process lives.
 
+mod controller;
+mod replicas;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::divergence::{Comparison, compare, truncation_point};
 use super::in_sync_replicas::{IsrChange, IsrState};
 use super::leader::{FollowerFetch, Leadership, View};
-use super::replica_state::{Entry, ReplicaState};
+use super::replica_state::ReplicaState;
 use crate::environment::Instant;
 use crate::log::LeaderEpochs;
-use crate::metadata::{PartitionEpoch, PartitionRegistration};
+use crate::metadata::PartitionRegistration;
 use crate::model::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Offset, OffsetAndEpoch};
 
 /// `replica.lag.time.max.ms`
@@ -212,160 +214,6 @@ impl World {
         Some(question(leadership, &view))
     }
 
-    /// The next image of the metadata log reaches a node.
-    fn apply(&mut self, place: usize) {
-        let node = &mut self.nodes[place];
-        let Some(image) = self.images.get(node.applied).filter(|_| node.is_up) else { return };
-        node.applied += 1;
-        let may_lead = image.brokers[&node.id].0 >= node.registered;
-        let registration = Arc::clone(&image.partition);
-        match node.state.entry(&registration, may_lead) {
-            Entry::Lead(epoch) => {
-                node.entered = node.entered.max(Some(epoch));
-                let start = at(node.log.len());
-                node.epochs.begin(epoch, start);
-                node.state.lead(registration, start, self.now);
-            }
-            Entry::Follow(epoch) => {
-                node.state.follow(registration);
-                node.entered = node.entered.max(Some(epoch));
-            }
-            Entry::Stay => node.state.stay(registration),
-        }
-        self.advance(place);
-    }
-
-    fn advance(&mut self, place: usize) {
-        let moved = self.ask(place, |leadership, view| leadership.high_watermark(view)).flatten();
-        let Some(to) = moved else { return };
-        let min = self.min;
-        self.nodes[place].high_watermark = to;
-        let answered = self
-            .ask(place, |leadership, _| (leadership.epoch(), leadership.has_enough_in_sync(min)));
-        let Some((epoch, true)) = answered else { return };
-        let node = &mut self.nodes[place];
-        for (of, offset, value) in &node.unanswered {
-            if *of == epoch && at(*offset) < to {
-                let other = self.acknowledged.insert(*offset, *value);
-                assert!(other.is_none_or(|other| other == *value), "{}", self.history);
-            }
-        }
-        node.unanswered.retain(|(_, offset, _)| at(*offset) >= to);
-    }
-
-    fn produce(&mut self, place: usize) {
-        let min = self.min;
-        let may = self.ask(place, |leadership, _| {
-            leadership.has_enough_in_sync(min).then_some(leadership.epoch())
-        });
-        let Some(Some(epoch)) = may else { return };
-        self.next_value += 1;
-        let value = self.next_value;
-        let node = &mut self.nodes[place];
-        node.epochs.assign(epoch, at(node.log.len()));
-        node.unanswered.push((epoch, node.log.len(), value));
-        node.log.push((epoch, value));
-        self.advance(place);
-    }
-
-    fn flush(&mut self, place: usize) {
-        let node = &mut self.nodes[place];
-        node.durable = node.log.len();
-        self.advance(place);
-    }
-
-    fn fetch(&mut self, place: usize) {
-        let node = &mut self.nodes[place];
-        let registration = node.state.registration();
-        let epoch = registration.leader_epoch;
-        let Some(leader) = registration.leader.filter(|_| node.state.follows_in(epoch)) else {
-            return;
-        };
-        if leader == node.id {
-            return;
-        }
-        if self.is_strict {
-            node.durable = node.log.len();
-        }
-        let from = FollowerFetch { id: node.id, broker_epoch: Some(node.registered) };
-        let (at, last) = (at(node.log.len()), node.epochs.latest());
-        node.fetch += 1;
-        let number = node.fetch;
-        self.network.push(Message::Fetch { from, to: leader, epoch, number, at, last });
-    }
-
-    fn serve(&mut self, place: usize, message: &Message) {
-        let Message::Fetch { from, epoch, number, at: offset, last, .. } = *message else { return };
-        let node = &self.nodes[place];
-        if node.state.leadership().map(Leadership::epoch) != Ok(epoch) {
-            return;
-        }
-        let end = at(node.log.len());
-        let answer = |answer| Message::Fetched { to: from.id, number, epoch, at: offset, answer };
-        if let Some(last) = last {
-            match compare(last, offset, node.epochs.end_offset(last, end)) {
-                Comparison::Agrees => {}
-                Comparison::Parts(end) => {
-                    self.network.push(answer(Fetched::Parts(end)));
-                    return;
-                }
-                Comparison::Unknown => return,
-            }
-        }
-        if offset > end {
-            self.network.push(answer(Fetched::OutOfRange { end }));
-            return;
-        }
-        let limit = 1 + self.dice.roll(3);
-        let records: Vec<Record> =
-            self.nodes[place].log[index(offset)..].iter().take(limit).copied().collect();
-        let counted =
-            self.ask(place, |leadership, view| leadership.fetched(from, offset, None, view));
-        if counted != Some(Ok(())) {
-            return;
-        }
-        let change = self.ask(place, |leadership, view| leadership.expand(from.id, view)).flatten();
-        self.wish(place, change);
-        self.advance(place);
-        let high_watermark = self.nodes[place].high_watermark;
-        self.network.push(answer(Fetched::Records { records, high_watermark }));
-    }
-
-    fn take(&mut self, place: usize, epoch: LeaderEpoch, asked: Offset, answer: Fetched) {
-        let node = &mut self.nodes[place];
-        let is_over = node.entered.is_some_and(|entered| entered > epoch);
-        if !node.is_up || is_over || !node.state.follows_in(epoch) || at(node.log.len()) != asked {
-            return;
-        }
-        let end = match answer {
-            Fetched::Records { records, high_watermark } => {
-                for (of, value) in records {
-                    node.epochs.assign(of, at(node.log.len()));
-                    node.log.push((of, value));
-                }
-                let to = high_watermark.min(at(node.log.len()));
-                node.high_watermark = node.high_watermark.max(to);
-                return;
-            }
-            Fetched::Parts(told) => {
-                let own = node.epochs.end_offset(told.epoch, asked);
-                truncation_point(told, own, asked)
-            }
-            Fetched::OutOfRange { end } => end.min(asked),
-        };
-        assert!(end >= node.high_watermark, "{} cuts below {}", self.history, node.high_watermark);
-        node.log.truncate(index(end));
-        node.durable = node.durable.min(node.log.len());
-        node.epochs.truncate_from_end(end);
-    }
-
-    fn wish(&mut self, place: usize, change: Option<IsrChange>) {
-        if let Some(change) = change {
-            let (from, sent) = (self.nodes[place].id, self.now);
-            self.network.push(Message::Alter { from, sent, change });
-        }
-    }
-
     fn deliver(&mut self) {
         if self.network.is_empty() {
             return;
@@ -417,96 +265,8 @@ impl World {
     }
 }
 
-/// The controller.
+/// What happens.
 impl World {
-    fn commit(&mut self, change: impl FnOnce(&mut PartitionRegistration, &mut Image)) {
-        let mut image = self.newest().clone();
-        let mut partition = PartitionRegistration::clone(&image.partition);
-        let before = partition.clone();
-        change(&mut partition, &mut image);
-        if partition.leader != before.leader {
-            partition.leader_epoch = LeaderEpoch::new(before.leader_epoch.value() + 1);
-        }
-        if partition != before {
-            partition.partition_epoch = PartitionEpoch(before.partition_epoch.0 + 1);
-        }
-        image.partition = Arc::new(partition);
-        self.images.push(image);
-        let partition = &self.newest().partition;
-        let said = format!(
-            "v{} leader={:?}/{} isr={:?}",
-            partition.partition_epoch.0, partition.leader, partition.leader_epoch, partition.isr
-        );
-        self.note(&said);
-    }
-
-    fn alter(&mut self, from: NodeId, change: &IsrChange) -> Result<IsrState, ErrorCode> {
-        let newest = self.newest();
-        let partition = Arc::clone(&newest.partition);
-        if change.leader_epoch != partition.leader_epoch {
-            return Err(ErrorCode::FencedLeaderEpoch);
-        }
-        if partition.leader != Some(from) {
-            return Err(ErrorCode::InvalidRequest);
-        }
-        if change.partition_epoch != partition.partition_epoch {
-            return Err(ErrorCode::InvalidUpdateVersion);
-        }
-        let is_eligible = |(id, epoch): &(NodeId, Option<BrokerEpoch>)| {
-            newest.active(*id).is_some_and(|known| epoch.is_none_or(|told| told == known))
-        };
-        if !change.isr.iter().all(is_eligible) {
-            return Err(ErrorCode::IneligibleReplica);
-        }
-        let isr: Vec<NodeId> = change.isr.iter().map(|(id, _)| *id).collect();
-        self.commit(|partition, _| partition.isr = isr);
-        let partition = &self.newest().partition;
-        Ok(IsrState {
-            leader_epoch: partition.leader_epoch,
-            partition_epoch: partition.partition_epoch,
-            isr: partition.isr.clone(),
-        })
-    }
-
-    /// A broker is out: it leaves the in-sync replicas unless it is the last of them, and somebody else of them leads.
-    fn out(&mut self, id: NodeId) {
-        self.commit(|partition, image| {
-            if let Some((_, is_active)) = image.brokers.get_mut(&id) {
-                *is_active = false;
-            }
-            if partition.isr.len() > 1 {
-                partition.isr.retain(|member| *member != id);
-            }
-            if partition.leader == Some(id) {
-                partition.leader =
-                    partition.isr.iter().copied().find(|member| image.active(*member).is_some());
-            }
-        });
-    }
-
-    /// A broker is in: it leads if nobody does and it is in sync.
-    fn unfence(&mut self, id: NodeId) {
-        self.commit(|partition, image| {
-            if let Some((_, is_active)) = image.brokers.get_mut(&id) {
-                *is_active = true;
-            }
-            if partition.leader.is_none() && partition.isr.contains(&id) {
-                partition.leader = Some(id);
-            }
-        });
-    }
-
-    /// A balancer moves the leadership to another one in sync.
-    fn elect(&mut self) {
-        let place = self.dice.roll(3);
-        self.commit(|partition, image| {
-            let id = NodeId(1 + i32::try_from(place).expect("small"));
-            if partition.isr.contains(&id) && image.active(id).is_some() {
-                partition.leader = Some(id);
-            }
-        });
-    }
-
     fn die(&mut self, place: usize) {
         let is_strict = self.is_strict;
         let lost = self.dice.roll(4);
