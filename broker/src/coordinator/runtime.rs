@@ -4,6 +4,8 @@
 //! One task owns all shards and never waits for one of them: appends, loads and waits for commits are futures it
 //! polls together. A shard whose append is slow takes no input meanwhile; the others go on.
 
+mod loading;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
@@ -15,19 +17,13 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot};
 
-use super::batches;
+use self::loading::{Source, load_machine};
 use super::machine::{Machine, RequestId};
 use super::shard::{Answer, InFlight, Limits, Marker, MarkerAnswer, Shard};
 use super::timer::{Instant, Now};
-use crate::environment::{Runtime, Stop, Stopper, select};
+use crate::environment::{Runtime, Stopper, select};
 use crate::model::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId};
 use crate::record::{Compression, EndTransactionMarker};
-
-/// After a load failed, the next attempt is made so much later; twice as much after each further failure.
-const LOAD_RETRY: Duration = Duration::from_millis(100);
-
-/// But not later than this.
-const LOAD_RETRY_MAX: Duration = Duration::from_secs(5);
 
 /// Commands taken from the queue before shards get to work: they share batches then.
 const COMMANDS_AT_ONCE: usize = 256;
@@ -504,64 +500,4 @@ fn unload<M: Machine>(slot: Slot<M>) {
         Role::Loading(_, stopper) => stopper.pull(),
         Role::Active(shard) => shard.unload(ErrorCode::NotCoordinator),
     }
-}
-
-/// What a load needs beside the machine.
-struct Source<R, W> {
-    runtime: R,
-    writer: W,
-    load: Load,
-    epoch: LeaderEpoch,
-    buffer_bytes: usize,
-    stop: Stop,
-}
-
-/// Replays a partition from its start to its end. Tries again when it cannot be read, until told to stop.
-async fn load_machine<R: Runtime, W: PartitionWriter, M: Machine>(
-    source: Source<R, W>,
-    mut machine: M,
-) -> Event<M> {
-    let partition = source.load.partition;
-    let mut from = Offset::ZERO;
-    let mut last = None;
-    let mut retry = LOAD_RETRY;
-    while !source.stop.is_stopped() {
-        match load_some(&source, &mut machine, from).await {
-            Ok((next, is_end)) => {
-                retry = LOAD_RETRY;
-                if let Some(next) = next {
-                    from = next;
-                    last = next.value().checked_sub(1).and_then(Offset::from_wire);
-                }
-                if is_end {
-                    return Event::Loaded(source.load, machine, last);
-                }
-            }
-            Err(reason) => {
-                tracing::warn!(partition = partition.0, %from, reason, "coordinator cannot load yet");
-                source.runtime.sleep(retry).await;
-                retry = (retry * 2).min(LOAD_RETRY_MAX);
-            }
-        }
-    }
-    Event::Abandoned
-}
-
-/// Replays the next piece: the offset after it, and whether the log ends there.
-async fn load_some<R: Runtime, W: PartitionWriter, M: Machine>(
-    source: &Source<R, W>,
-    machine: &mut M,
-    from: Offset,
-) -> Result<(Option<Offset>, bool), String> {
-    let partition = source.load.partition;
-    let is_tiny = source.runtime.buggify("coordinator.tiny_read");
-    let bytes_max = if is_tiny { 1 } else { source.buffer_bytes };
-    let read = source.writer.read(partition, source.epoch, from, bytes_max).await;
-    let ReadBatches { batches, is_end } = read.map_err(|error| error.to_string())?;
-    let next = batches::replay(machine, partition, batches).map_err(|error| error.to_string())?;
-    if next.is_none_or(|next| next <= from) && !is_end {
-        // Also when damage put older batches behind newer ones: to go on from there would never end.
-        return Err(format!("what was read from {from} on does not lead to the end"));
-    }
-    Ok((next, is_end))
 }

@@ -25,13 +25,13 @@ mod scenarios;
 pub use records::{GroupRecord, StoredGroup, StoredMember};
 pub use requests::{
     CommitPartition, CommitRequest, CommitTopic, CommittedOffset, FetchRequest, FetchedPartition,
-    FetchedTopic, Generation, GroupDescription, GroupState, InstanceId, JoinOutcome, JoinRequest,
-    Joined, JoinedMember, Leaving, ListedGroup, MemberDescription, MemberIdentity,
-    PartitionOutcomes, Protocol, SyncRequest, Synced, TransactionalCommitRequest,
+    FetchedTopic, Generation, GroupDescription, GroupReply, GroupRequest, GroupState, InstanceId,
+    JoinOutcome, JoinRequest, Joined, JoinedMember, Leaving, ListedGroup, MemberDescription,
+    MemberIdentity, PartitionOutcomes, Protocol, SyncRequest, Synced, TransactionalCommitRequest,
 };
 pub use settings::GroupSettings;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -46,62 +46,6 @@ use crate::model::{
 
 /// Tombstones that need not be written together are written in pieces of about so many bytes.
 const PIECE_BYTES: usize = 128 << 10;
-
-/// What may be asked of a group machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum GroupRequest {
-    /// `JoinGroup`; the id is the fresh part of a new member's id.
-    Join(GroupId, Box<JoinRequest>, Uuid),
-    /// `SyncGroup`.
-    Sync(GroupId, Box<SyncRequest>),
-    /// Heartbeat.
-    Heartbeat(GroupId, MemberIdentity, Option<Generation>),
-    /// `LeaveGroup`.
-    Leave(GroupId, Vec<Leaving>),
-    /// `OffsetCommit`.
-    Commit(GroupId, CommitRequest),
-    /// `TxnOffsetCommit`.
-    CommitTransactional(GroupId, TransactionalCommitRequest),
-    /// `OffsetFetch`.
-    Fetch(GroupId, FetchRequest),
-    /// `OffsetDelete`.
-    DeleteOffsets(GroupId, Vec<(TopicName, Vec<PartitionIndex>)>),
-    /// `DescribeGroups`.
-    Describe(GroupId),
-    /// `ListGroups`: states, types.
-    List(Vec<String>, Vec<String>),
-    /// `DeleteGroups`.
-    Delete(GroupId),
-    /// These topics are gone.
-    TopicsDeleted(BTreeSet<TopicName>),
-}
-
-/// What a group machine answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum GroupReply {
-    /// To `JoinGroup`.
-    Join(JoinOutcome),
-    /// To `SyncGroup`.
-    Synced(Synced),
-    /// To `LeaveGroup`, in the order asked.
-    Left(Vec<(MemberIdentity, ErrorCode)>),
-    /// To `OffsetCommit`, `TxnOffsetCommit`, `OffsetDelete`.
-    Partitions(PartitionOutcomes),
-    /// To `OffsetFetch`.
-    Fetched(Vec<FetchedTopic>),
-    /// To `DescribeGroups`.
-    Described(Option<GroupDescription>),
-    /// To `ListGroups`.
-    Listed(Vec<ListedGroup>),
-    /// To all that need no more words.
-    Done,
-}
-
-impl GroupReply {
-    const fn join(joined: Joined) -> Self {
-        Self::Join(JoinOutcome::Joined(joined))
-    }
-}
 
 /// A write of which a group waits for the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -330,33 +274,6 @@ impl GroupMachine {
         }
         self.timers.cancel(&TimerKey::Join(id.clone()));
         self.timers.cancel(&TimerKey::Sync(id.clone()));
-    }
-}
-
-impl JoinRequest {
-    /// Stored texts have lengths of 16 bits; a member id adds a dash and a uuid to what the client gave.
-    fn fits_its_record(&self) -> bool {
-        const TEXT_BYTES_MAX: usize = 32_767 - 37;
-        let instance = self.instance_id.as_ref().map_or("", InstanceId::as_str);
-        let names = self.protocols.iter().map(|protocol| protocol.name.as_str());
-        [self.client_id.as_str(), &self.client_host, &self.protocol_type, instance]
-            .into_iter()
-            .chain(names)
-            .all(|text| text.len() <= TEXT_BYTES_MAX)
-    }
-}
-
-impl StoredGroup {
-    /// The first record of a group nobody has joined yet.
-    const fn created(now: Timestamp) -> Self {
-        Self {
-            protocol_type: String::new(),
-            generation: Generation(0),
-            protocol_name: None,
-            leader: None,
-            state_since: Some(now),
-            members: Vec::new(),
-        }
     }
 }
 

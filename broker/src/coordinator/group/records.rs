@@ -45,6 +45,20 @@ pub struct StoredGroup {
     pub members: Vec<StoredMember>,
 }
 
+impl StoredGroup {
+    /// The first record of a group nobody has joined yet.
+    pub(super) const fn created(now: Timestamp) -> Self {
+        Self {
+            protocol_type: String::new(),
+            generation: Generation(0),
+            protocol_name: None,
+            leader: None,
+            state_since: Some(now),
+            members: Vec::new(),
+        }
+    }
+}
+
 /// A member as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredMember {

@@ -2,14 +2,72 @@
 //!
 //! The wire's "" for a member id and -1 for a generation are `None` here.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use uuid::Uuid;
 
 use crate::model::{
-    ErrorCode, LeaderEpoch, MemberId, Offset, PartitionIndex, ProducerEpoch, ProducerId, TopicId,
-    TopicName,
+    ErrorCode, GroupId, LeaderEpoch, MemberId, Offset, PartitionIndex, ProducerEpoch, ProducerId,
+    TopicId, TopicName,
 };
+
+/// What may be asked of a group machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GroupRequest {
+    /// `JoinGroup`; the id is the fresh part of a new member's id.
+    Join(GroupId, Box<JoinRequest>, Uuid),
+    /// `SyncGroup`.
+    Sync(GroupId, Box<SyncRequest>),
+    /// Heartbeat.
+    Heartbeat(GroupId, MemberIdentity, Option<Generation>),
+    /// `LeaveGroup`.
+    Leave(GroupId, Vec<Leaving>),
+    /// `OffsetCommit`.
+    Commit(GroupId, CommitRequest),
+    /// `TxnOffsetCommit`.
+    CommitTransactional(GroupId, TransactionalCommitRequest),
+    /// `OffsetFetch`.
+    Fetch(GroupId, FetchRequest),
+    /// `OffsetDelete`.
+    DeleteOffsets(GroupId, Vec<(TopicName, Vec<PartitionIndex>)>),
+    /// `DescribeGroups`.
+    Describe(GroupId),
+    /// `ListGroups`: states, types.
+    List(Vec<String>, Vec<String>),
+    /// `DeleteGroups`.
+    Delete(GroupId),
+    /// These topics are gone.
+    TopicsDeleted(BTreeSet<TopicName>),
+}
+
+/// What a group machine answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GroupReply {
+    /// To `JoinGroup`.
+    Join(JoinOutcome),
+    /// To `SyncGroup`.
+    Synced(Synced),
+    /// To `LeaveGroup`, in the order asked.
+    Left(Vec<(MemberIdentity, ErrorCode)>),
+    /// To `OffsetCommit`, `TxnOffsetCommit`, `OffsetDelete`.
+    Partitions(PartitionOutcomes),
+    /// To `OffsetFetch`.
+    Fetched(Vec<FetchedTopic>),
+    /// To `DescribeGroups`.
+    Described(Option<GroupDescription>),
+    /// To `ListGroups`.
+    Listed(Vec<ListedGroup>),
+    /// To all that need no more words.
+    Done,
+}
+
+impl GroupReply {
+    pub(super) const fn join(joined: Joined) -> Self {
+        Self::Join(JoinOutcome::Joined(joined))
+    }
+}
 
 /// How often a group has been rebalanced; each completed join phase counts one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,6 +145,19 @@ pub struct JoinRequest {
     pub can_skip_assignment: bool,
     /// Why the member joins, for the log.
     pub reason: Option<String>,
+}
+
+impl JoinRequest {
+    /// Stored texts have lengths of 16 bits; a member id adds a dash and a uuid to what the client gave.
+    pub(super) fn fits_its_record(&self) -> bool {
+        const TEXT_BYTES_MAX: usize = 32_767 - 37;
+        let instance = self.instance_id.as_ref().map_or("", InstanceId::as_str);
+        let names = self.protocols.iter().map(|protocol| protocol.name.as_str());
+        [self.client_id.as_str(), &self.client_host, &self.protocol_type, instance]
+            .into_iter()
+            .chain(names)
+            .all(|text| text.len() <= TEXT_BYTES_MAX)
+    }
 }
 
 /// What `JoinGroup` leads to when it is not refused.
@@ -298,7 +369,7 @@ pub struct MemberDescription {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedGroup {
     /// The group.
-    pub group: crate::model::GroupId,
+    pub group: GroupId,
     /// Empty for a group that only stores offsets.
     pub protocol_type: String,
     /// Its state.
