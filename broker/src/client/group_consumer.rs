@@ -5,21 +5,18 @@
 //!
 //! Sources: KIP-62 (rebalance time-out), KIP-394 (member id first), the embedded consumer protocol of Kafka's clients.
 
+mod embedded;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
-use kafka_protocol::messages::consumer_protocol_assignment::{
-    ConsumerProtocolAssignment, TopicPartition as AssignedTopic,
-};
-use kafka_protocol::messages::consumer_protocol_subscription::ConsumerProtocolSubscription;
 use kafka_protocol::messages::heartbeat_request::HeartbeatRequest;
 use kafka_protocol::messages::join_group_request::{JoinGroupRequest, JoinGroupRequestProtocol};
 use kafka_protocol::messages::join_group_response::JoinGroupResponse;
 use kafka_protocol::messages::leave_group_request::{LeaveGroupRequest, MemberIdentity};
 use kafka_protocol::messages::sync_group_request::{SyncGroupRequest, SyncGroupRequestAssignment};
-use kafka_protocol::protocol::Encodable;
 
+use self::embedded::{encode_assignment, encode_subscription};
 use super::admin::{Commit, OffsetSpec, assigned_partitions, commit_offsets, fetch_offsets};
 use super::assignor::{Assignments, Assignor, Subscriptions};
 use super::consumer::{Consumer, ConsumerSettings, Fetched, Start};
@@ -479,62 +476,5 @@ impl<R: Runtime> GroupConsumer<R> {
         assigned_partitions(&response.assignment).ok_or_else(|| Error::Invalid {
             why: format!("the leader of group {group} sent an assignment that cannot be read"),
         })
-    }
-}
-
-/// The version that all clients have read since there are groups.
-const EMBEDDED_VERSION: i16 = 0;
-
-fn encode_embedded(message: &impl Encodable) -> Result<Bytes, Error> {
-    let mut bytes = BytesMut::new();
-    bytes.put_i16(EMBEDDED_VERSION);
-    let encoded = message.encode(&mut bytes, EMBEDDED_VERSION);
-    encoded.map_err(|error| Error::Invalid { why: error.to_string() })?;
-    Ok(bytes.freeze())
-}
-
-fn encode_subscription(topics: &[TopicName]) -> Result<Bytes, Error> {
-    let topics = topics.iter().map(|topic| text(topic.as_str())).collect();
-    encode_embedded(
-        &ConsumerProtocolSubscription::default().with_topics(topics).with_user_data(None),
-    )
-}
-
-fn encode_assignment(partitions: &[TopicPartition]) -> Result<Bytes, Error> {
-    let mut topics: BTreeMap<&TopicName, Vec<i32>> = BTreeMap::new();
-    for TopicPartition { topic, partition } in partitions {
-        topics.entry(topic).or_default().push(partition.0);
-    }
-    let topics = topics.into_iter().map(|(name, partitions)| {
-        AssignedTopic::default().with_topic(text(name.as_str()).into()).with_partitions(partitions)
-    });
-    let assignment = ConsumerProtocolAssignment::default()
-        .with_assigned_partitions(topics.collect())
-        .with_user_data(None);
-    encode_embedded(&assignment)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_members_tell_each_other_survives_the_way() {
-        let topics = vec![TopicName::from("b"), TopicName::from("a")];
-        let read = subscribed_topics(&encode_subscription(&topics).unwrap()).unwrap();
-        assert_eq!(read, topics);
-        let partitions = vec![
-            TopicPartition::new("a", 0),
-            TopicPartition::new("a", 2),
-            TopicPartition::new("b", 1),
-        ];
-        let read = assigned_partitions(&encode_assignment(&partitions).unwrap()).unwrap();
-        assert_eq!(read, partitions);
-    }
-
-    #[test]
-    fn bytes_that_are_no_assignment_are_nothing() {
-        assert_eq!(assigned_partitions(&Bytes::from_static(&[0])), None);
-        assert_eq!(assigned_partitions(&Bytes::from_static(&[0, 1, 0x7f, 0xff, 0xff, 0xff])), None);
     }
 }

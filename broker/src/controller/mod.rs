@@ -11,7 +11,7 @@
 //!
 //! [`QuorumController`] is one task with one bounded queue, reached through a [`Handle`]. It is fed with what is
 //! committed and with changes of leadership, in the order in which the quorum tells them. All decisions are in
-//! functions without clock, randomness or I/O: `topics.rs` (create, grow, delete), `placement.rs` (where replicas go),
+//! functions without clock, randomness or I/O: `topics.rs` (create, grow), `topics/deletion.rs`, `placement.rs` (where replicas go),
 //! `cluster.rs` and `broker_heartbeat.rs` (who is in, who is fenced), `partitions.rs` (who is in sync) and
 //! `elections.rs` (who leads then), `leader_elections.rs` (who should lead), `reassignments.rs` and `directories.rs` (where replicas lie), `configurations.rs`, `producer_ids.rs`, `features.rs`.
 //!

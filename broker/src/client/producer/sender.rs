@@ -1,5 +1,7 @@
 //! The task that sends: it alone knows what is under way.
 
+mod exchange;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,25 +9,17 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use kafka_protocol::messages::init_producer_id_request::InitProducerIdRequest;
-use kafka_protocol::messages::produce_request::{
-    PartitionProduceData, ProduceRequest, TopicProduceData,
-};
-use kafka_protocol::messages::produce_response::{PartitionProduceResponse, ProduceResponse};
 
-use super::accumulator::{Content, Parcel, Pile};
+use self::exchange::{Answers, Started, ask_identity, by_partition, outcome_of};
+use super::accumulator::{Parcel, Pile};
 use super::fate::Outcome;
 use super::sequencer::{Identity, Patience, Sequencer, gave_up};
-use super::{Acks, ProducerSettings, Shared};
-use crate::client::connection::{Connection, Pending};
+use super::{ProducerSettings, Shared};
+use crate::client::connection::Connection;
 use crate::client::router::Lane;
-use crate::client::wire::text;
 use crate::client::{Client, Cluster, Error, MissingTopic};
 use crate::environment::{Instant, Runtime, select};
-use crate::model::{
-    ErrorCode, NodeId, Offset, ProducerEpoch, ProducerId, Timestamp, TopicId, TopicName,
-    TopicPartition,
-};
+use crate::model::{NodeId, TopicName, TopicPartition};
 
 pub(super) struct Sender<R: Runtime> {
     client: Client<R>,
@@ -66,20 +60,12 @@ enum Event<R: Runtime> {
     Identified(Result<Identity, Error>),
 }
 
-/// A request on its way.
-enum Started<R: Runtime> {
-    Unanswered,
-    Pending(Pending<R, ProduceRequest>, BTreeMap<TopicId, TopicName>),
-}
-
 /// A request under construction.
 #[derive(Default)]
 struct Load {
     parcels: Vec<Parcel>,
     bytes: usize,
 }
-
-type Answers = BTreeMap<TopicPartition, PartitionProduceResponse>;
 
 impl<R: Runtime> Sender<R> {
     pub(super) fn new(client: Client<R>, settings: ProducerSettings, shared: Arc<Shared>) -> Self {
@@ -299,50 +285,6 @@ impl<R: Runtime> Sender<R> {
         }
     }
 
-    fn start(&self, connection: &Connection<R>, parcels: &[Parcel]) -> Result<Started<R>, Error> {
-        let cluster = self.client.cluster();
-        let mut ids = BTreeMap::new();
-        let mut newest = BY_TOPIC_ID;
-        for parcel in parcels {
-            let name = &parcel.fate.partition.topic;
-            match cluster.topics.get(name).and_then(|topic| topic.id) {
-                Some(id) => drop(ids.insert(name.clone(), id)),
-                None => newest = BY_TOPIC_ID - 1,
-            }
-        }
-        let version = connection.version_of::<ProduceRequest>(newest)?;
-        let mut topics: BTreeMap<&TopicName, Vec<PartitionProduceData>> = BTreeMap::new();
-        for parcel in parcels {
-            let TopicPartition { topic, partition } = &parcel.fate.partition;
-            let Content::Closed(batch) = &parcel.content else { continue };
-            let data = PartitionProduceData::default()
-                .with_index(partition.0)
-                .with_records(Some(batch.bytes().clone()));
-            topics.entry(topic).or_default().push(data);
-        }
-        let topics = topics.into_iter().map(|(name, partitions)| {
-            let topic = TopicProduceData::default().with_partition_data(partitions);
-            match ids.get(name) {
-                Some(id) if version >= BY_TOPIC_ID => topic.with_topic_id(id.0),
-                Some(_) | None => topic.with_name(text(name.as_str()).into()),
-            }
-        });
-        let timeout = self.client.settings().request_timeout;
-        let request = ProduceRequest::default()
-            .with_transactional_id(None)
-            .with_acks(self.settings.acks.number())
-            .with_timeout_ms(i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX))
-            .with_topic_data(topics.collect());
-        if self.settings.acks == Acks::None {
-            connection.try_send_only(&request, version)?;
-            return Ok(Started::Unanswered);
-        }
-        let names = ids.into_iter().map(|(name, id)| (id, name)).collect();
-        // The broker itself waits for replicas up to the time-out: ours must be longer.
-        let after = timeout + Duration::from_secs(2);
-        Ok(Started::Pending(connection.try_start(&request, version, after)?, names))
-    }
-
     fn take(&mut self, event: Event<R>) {
         let now = self.client.runtime().now();
         let backoff = self.patience.backoff;
@@ -503,59 +445,6 @@ fn due_at(pile: &Pile, sequencer: &Sequencer, linger: Duration) -> Option<Instan
     }
     pile.open.as_ref().map(|open| open.created + linger)
 }
-
-async fn ask_identity<R: Runtime>(client: &Client<R>) -> Result<Identity, Error> {
-    let request = InitProducerIdRequest::default()
-        .with_transactional_id(None)
-        .with_transaction_timeout_ms(i32::MAX)
-        .with_producer_id((-1).into())
-        .with_producer_epoch(-1);
-    let response = client.call_any(&request, 5).await?;
-    Error::check(|| "ask for a producer id".to_owned(), response.error_code, None)?;
-    Ok(Identity {
-        id: ProducerId(response.producer_id.0),
-        epoch: ProducerEpoch(response.producer_epoch),
-    })
-}
-
-fn by_partition(response: ProduceResponse, names: &BTreeMap<TopicId, TopicName>) -> Answers {
-    let mut answers = BTreeMap::new();
-    for topic in response.responses {
-        let named = (!topic.name.is_empty()).then(|| TopicName::new(topic.name.as_str()));
-        let Some(name) = named.or_else(|| names.get(&TopicId(topic.topic_id)).cloned()) else {
-            continue;
-        };
-        for partition in topic.partition_responses {
-            answers.insert(TopicPartition::new(name.clone(), partition.index), partition);
-        }
-    }
-    answers
-}
-
-fn outcome_of(parcel: &Parcel, answers: &mut Answers, at: Instant) -> Result<Outcome, Error> {
-    let partition = &parcel.fate.partition;
-    let what = || format!("write to {partition}");
-    let Some(answer) = answers.remove(partition) else {
-        // The broker has answered and left this out: it may have done anything.
-        let message = Some("the broker's answer leaves this partition out".to_owned());
-        return Err(Error::Refused { what: what(), code: ErrorCode::UnknownServerError, message });
-    };
-    let is_duplicate = answer.error_code == ErrorCode::DuplicateSequenceNumber.code();
-    if !is_duplicate {
-        let of_record = answer.record_errors.first();
-        let of_record = of_record.and_then(|error| error.batch_index_error_message.as_deref());
-        Error::check(what, answer.error_code, answer.error_message.as_deref().or(of_record))?;
-    }
-    Ok(Outcome {
-        base_offset: Offset::from_wire(answer.base_offset),
-        append_time: (answer.log_append_time_ms >= 0)
-            .then_some(Timestamp(answer.log_append_time_ms)),
-        at,
-    })
-}
-
-/// From this version on, Produce names topics by their id.
-const BY_TOPIC_ID: i16 = 13;
 
 /// Partitions may be added: known topics are looked at again after this time (`metadata.max.age.ms`).
 const METADATA_AGE_MAX: Duration = Duration::from_secs(300);
