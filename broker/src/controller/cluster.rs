@@ -91,9 +91,9 @@ impl Request for RegisterBroker {
 impl RegisterBroker {
     /// Refuses a second broker with an id that a live one has.
     ///
-    /// After our own restart we only assume that brokers are alive. For the broker of this very node we know better: it
-    /// died with us, as one process holds a node's directories. So a node that was killed is back without waiting for
-    /// the end of its former session.
+    /// A new controller only assumes that brokers are alive. Where it has not heard of one it knows better if the newcomer
+    /// comes from this very node or names a log directory of the other's: a directory is locked by one process, so the
+    /// former one is dead. A cluster that was killed as a whole is back without waiting for the end of former sessions.
     fn check_incarnation(
         &self,
         deciding: &Deciding<'_>,
@@ -101,10 +101,11 @@ impl RegisterBroker {
     ) -> Result<(), Refusal> {
         let (id, epoch) = (self.broker_id, existing.epoch);
         let heartbeats = deciding.heartbeats;
-        let is_own_past =
-            id == deciding.settings.config.node_id && !heartbeats.is_confirmed(id, epoch);
+        let holds_its_directory = existing.directories.iter().any(|d| self.directories.contains(d));
+        let is_successor = !heartbeats.is_confirmed(id, epoch)
+            && (id == deciding.settings.config.node_id || holds_its_directory);
         let is_alive = !existing.is_fenced && heartbeats.has_valid_session(id, epoch, deciding.now);
-        if existing.incarnation_id == self.incarnation_id || is_own_past || !is_alive {
+        if existing.incarnation_id == self.incarnation_id || is_successor || !is_alive {
             return Ok(());
         }
         let message = "Another broker is registered with that broker id. If the broker was recently restarted this \

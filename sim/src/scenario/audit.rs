@@ -9,7 +9,7 @@ use ottla::client::{
     ProducerSettings, Start,
 };
 use ottla::environment::{Runtime as _, timeout};
-use ottla::model::{GroupId, Offset, TopicPartition};
+use ottla::model::{ErrorCode, GroupId, Offset, TopicPartition};
 
 use crate::history::{Awaited, Event, History, RecordId, Verdict, record_of, show, value_of};
 use crate::runtime::SimRuntime;
@@ -98,7 +98,7 @@ async fn write_once_more(
 
 /// Where a partition begins, and its records, read from there to its end.
 ///
-/// In a rotten one what cannot be read is left out, offset by offset.
+/// In a rotten one what cannot be read is left out, offset by offset. What retention takes away meanwhile is left out, too.
 async fn read_all(
     runtime: &SimRuntime,
     habits: &Habits,
@@ -107,7 +107,7 @@ async fn read_all(
 ) -> Result<(i64, Vec<(i64, Option<RecordId>)>), Event> {
     let client = habits.client(runtime.clone());
     let admin = Admin::new(client.clone());
-    let start = place(&admin, &partition, OffsetSpec::Earliest).await?;
+    let mut start = place(&admin, &partition, OffsetSpec::Earliest).await?;
     let end = place(&admin, &partition, OffsetSpec::Latest).await?;
     let mut consumer = Consumer::new(client, ConsumerSettings::default());
     consumer.assign([(partition.clone(), Start::At(Offset::new(start)))]);
@@ -124,7 +124,16 @@ async fn read_all(
                 next += 1;
                 consumer.seek(&partition, Start::At(Offset::new(next)));
             }
-            Err(error) => return Err(unseen(&partition, &error.to_string())),
+            Err(error) => {
+                let begins = place(&admin, &partition, OffsetSpec::Earliest).await?;
+                let is_past = error.code() == Some(ErrorCode::OffsetOutOfRange) && begins > next;
+                if !is_past {
+                    return Err(unseen(&partition, &error.to_string()));
+                }
+                (start, next) = (begins, begins);
+                records.clear();
+                consumer.seek(&partition, Start::At(Offset::new(next)));
+            }
         }
     }
     Ok((start, records))
