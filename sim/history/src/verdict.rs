@@ -65,6 +65,8 @@ verdicts! {
     InternalPollSkip = "int-poll-skip",
     /// Offsets go back within one poll.
     InternalNonmonotonicPoll = "int-nonmonotonic-poll",
+    /// Who looks for a time is led past the record that has it, or before it.
+    TimeSkip = "time-skip",
     /// A partition begins before where its records were deleted.
     LogStartBack = "log-start-back",
     /// A partition begins later than anybody asked for.

@@ -3,6 +3,7 @@
 //! Each client runs on a machine of its own, with the project's own client, and writes down in the history what it did and
 //! was told. How many there are of each kind each seed draws for itself, each kind from a stream of its own.
 
+mod almanac;
 mod assortment;
 mod bookmarks;
 mod clerk;
@@ -52,6 +53,7 @@ pub const WORKLOADS: &[&Workload] = &[
     &sessions::WORKLOAD,
     &stragglers::WORKLOAD,
     &deserters::WORKLOAD,
+    &almanac::WORKLOAD,
 ];
 
 /// One kind of clients.
