@@ -1,8 +1,10 @@
-//! A topic that is cut off at its beginning while it is written and read: by `DeleteRecords` here, and by retention, since its
-//! segments are small and its records are old soon.
+//! Topics that are cut off at their beginning while they are written and read: one by `DeleteRecords`, one by retention, since
+//! its segments are small and its records are old soon; now and then so soon that nothing is left of it.
 //!
-//! What retention takes has no acknowledgement, so only the topic without it is judged by where it begins.
+//! What retention takes has no acknowledgement, so only the topic without it is judged by where it begins. But no offset is
+//! ever given twice.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +14,9 @@ use ottla::client::{
 use ottla::environment::Runtime as _;
 use ottla::model::{Offset, PartitionIndex, TopicPartition};
 
-use super::{Clients, Shared, Workload, make_topic, note_records, pause, place, reader_settings};
+use super::{
+    Clients, Habits, Shared, Workload, make_topic, note_records, pause, place, reader_settings,
+};
 use crate::history::{Verdict, value_of};
 use crate::random::Random;
 use crate::runtime::SimRuntime;
@@ -23,6 +27,7 @@ fn start(clients: &mut Clients, random: &mut Random) {
     if random.chance(0.4) {
         clients.add_with_end("trimmed-producer", produce);
         clients.add_with_end("trimmer", trim);
+        clients.add_with_end("fading-producer", fade);
         clients.add("trimmed-reader", read);
     }
 }
@@ -37,21 +42,24 @@ fn trimmed() -> TopicPartition {
     TopicPartition::new(TRIMMED, 0)
 }
 
-async fn make_topics(runtime: &SimRuntime, admin: &Admin<SimRuntime>) {
-    let mut topic = NewTopic::new(TRIMMED, 1);
-    topic.configs.insert("segment.ms".to_owned(), "1000".to_owned());
-    make_topic(runtime, admin, &topic).await;
-    topic = NewTopic::new(FADING, 1);
-    topic.configs.insert("segment.ms".to_owned(), "1000".to_owned());
-    topic.configs.insert("retention.ms".to_owned(), "3000".to_owned());
-    make_topic(runtime, admin, &topic).await;
+async fn make_topic_with(
+    runtime: &SimRuntime,
+    habits: &Habits,
+    name: &str,
+    configs: &[(&str, &str)],
+) {
+    let admin = Admin::new(habits.client(runtime.clone()));
+    let mut topic = NewTopic::new(name, 1);
+    for (name, value) in configs {
+        topic.configs.insert((*name).to_owned(), (*value).to_owned());
+    }
+    make_topic(runtime, &admin, &topic).await;
 }
 
 async fn produce(runtime: SimRuntime, shared: Shared) {
     let Shared { habits, history, .. } = &shared;
     shared.has_begun(&runtime);
-    let admin = Admin::new(habits.client(runtime.clone()));
-    make_topics(&runtime, &admin).await;
+    make_topic_with(&runtime, habits, TRIMMED, &[("segment.ms", "1000")]).await;
     let settings =
         ProducerSettings { delivery_timeout: habits.delivery_timeout, ..Default::default() };
     let producer = Producer::new(habits.client(runtime.clone()), settings);
@@ -68,10 +76,36 @@ async fn produce(runtime: SimRuntime, shared: Shared) {
         };
         let outcome = producer.send_and_wait(message).await;
         history.sent(runtime.machine(), id, &outcome);
-        let old = Message::new(FADING, None, Some(Bytes::from_static(b"soon gone")));
-        // Whatever becomes of it: it is there so that retention has work.
-        drop(producer.send(old).await);
         pause(&runtime, habits.pause_ms).await;
+    }
+    shared.has_ended(&runtime);
+    std::future::pending::<()>().await;
+}
+
+/// Writes now and then, so that retention has work.
+async fn fade(runtime: SimRuntime, shared: Shared) {
+    let Shared { habits, history, .. } = &shared;
+    shared.has_begun(&runtime);
+    let configs = [("segment.ms", "1000"), ("retention.ms", "3000")];
+    make_topic_with(&runtime, habits, FADING, &configs).await;
+    let settings =
+        ProducerSettings { delivery_timeout: habits.delivery_timeout, ..Default::default() };
+    let producer = Producer::new(habits.client(runtime.clone()), settings);
+    let mut given = BTreeSet::new();
+    while !shared.is_over() {
+        let message = Message::new(FADING, None, Some(Bytes::from_static(b"soon gone")));
+        let delivered = producer.send_and_wait(message).await.ok();
+        if let Some(offset) = delivered.and_then(|delivered| delivered.offset)
+            && !given.insert(offset)
+        {
+            let what = format!("two records were acknowledged at {offset} of {FADING}");
+            let partition = TopicPartition::new(FADING, 0);
+            history.surprise(Verdict::InconsistentOffsets, Some(&partition), what);
+        }
+        // In some pauses everything there is grows old.
+        let pauses = [50, 500, 10_000];
+        let chosen = usize::try_from(runtime.random() % 3).unwrap_or(0);
+        pause(&runtime, pauses[chosen]).await;
     }
     shared.has_ended(&runtime);
     std::future::pending::<()>().await;
