@@ -15,6 +15,7 @@ use crate::model::{
     ClusterId, DirectoryId, ErrorCode, LeaderEpoch, NodeId, Offset, OffsetAndEpoch,
 };
 
+mod bounded;
 mod voters;
 
 /// An entry of a log: its epoch and what it says.
@@ -23,6 +24,7 @@ type Entry = (LeaderEpoch, u64);
 const SNAPSHOT_BYTES: u64 = 100;
 const SNAPSHOT_PART: u64 = 60;
 
+#[derive(Clone)]
 struct Random(u64);
 
 impl Random {
@@ -43,20 +45,20 @@ impl Random {
 }
 
 /// What a message knows of where its answer must go: the life of the process that asked.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Sender {
     node: usize,
     life: u64,
     id: RequestId,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 enum Envelope {
     Request { sender: Sender, to: usize, request: Request },
     Response { from: usize, to: Sender, response: Response, entries: Vec<Entry> },
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Node {
     machine: Option<Quorum>,
     life: u64,
@@ -68,10 +70,13 @@ struct Node {
     tokens: BTreeMap<Token, (Sender, Option<VoteRequest>)>,
     /// Entries that came with a response.
     fetched: Option<(RequestId, Vec<Entry>)>,
+    next_token: u64,
     /// Changes of the voters that it was asked for.
     asked: BTreeSet<Token>,
     /// What it has said to others, in all its lives.
     votes: BTreeMap<LeaderEpoch, ReplicaKey>,
+    /// When it began to lead, or was asked by another as their leader.
+    heard: Instant,
 }
 
 #[derive(Clone, Copy)]
@@ -95,6 +100,7 @@ const HEALTHY: Faults = Faults {
     change: usize::MAX,
 };
 
+#[derive(Clone)]
 struct World {
     random: Random,
     now: Instant,
@@ -103,7 +109,6 @@ struct World {
     cuts: BTreeSet<(usize, usize)>,
     committed: Vec<Entry>,
     leaders: BTreeMap<LeaderEpoch, usize>,
-    next_token: u64,
     next_value: u64,
     faults: Faults,
     election_timeout: Duration,
@@ -115,6 +120,8 @@ struct World {
     changes: BTreeMap<u64, VoterSet>,
     /// How many changes were told of as done.
     changes_made: usize,
+    /// The time of each node, where nothing is left to chance.
+    clocks: Option<Vec<Instant>>,
 }
 
 fn id_of(node: usize) -> NodeId {
@@ -136,6 +143,21 @@ fn offset_of(index: usize) -> Offset {
 
 fn index_of(offset: Offset) -> usize {
     usize::try_from(offset.value()).unwrap()
+}
+
+/// The epoch that a request tells of.
+const fn epoch_of(request: &Request) -> Option<LeaderEpoch> {
+    match request {
+        Request::Vote(vote) => Some(vote.epoch),
+        Request::BeginQuorumEpoch(begin) => Some(begin.epoch),
+        Request::EndQuorumEpoch(end) => Some(end.epoch),
+        Request::Fetch(_)
+        | Request::FetchSnapshot(_)
+        | Request::AddVoter(_)
+        | Request::RemoveVoter(_)
+        | Request::UpdateVoter(_)
+        | Request::Versions(_) => None,
+    }
 }
 
 impl Node {
@@ -179,7 +201,6 @@ impl World {
             cuts: BTreeSet::new(),
             committed: Vec::new(),
             leaders: BTreeMap::new(),
-            next_token: 0,
             next_value: 1,
             faults,
             election_timeout: Duration::from_millis([1000, 300, 100][index]),
@@ -187,6 +208,7 @@ impl World {
             is_dynamic: faults.change != usize::MAX,
             changes: BTreeMap::new(),
             changes_made: 0,
+            clocks: None,
         };
         if world.is_dynamic {
             world.format_some(count);
@@ -198,8 +220,13 @@ impl World {
     }
 
     fn start(&mut self, node: usize) {
-        let seed = self.random.next();
         let (history, count) = (self.history_of(node), self.nodes.len());
+        let now = self.now_of(node);
+        // Where nothing is left to chance a node is the same whatever befell others before.
+        let seed = match self.clocks {
+            Some(_) => (self.nodes[node].life * 3 + u64::try_from(node).unwrap()) << 32,
+            None => self.random.next(),
+        };
         let state = &mut self.nodes[node];
         state.life += 1;
         let mut epochs: Vec<OffsetAndEpoch> = Vec::new();
@@ -223,7 +250,7 @@ impl World {
                 Settings::new(ClusterId::from("explored"), key_of(node))
             }
         };
-        let (machine, ready) = Quorum::new(settings, state.election, history, log, seed, self.now);
+        let (machine, ready) = Quorum::new(settings, state.election, history, log, seed, now);
         state.machine = Some(machine);
         self.carry_out(node, ready);
     }
@@ -231,7 +258,8 @@ impl World {
     /// The process ends; of what was not durable, some part from the front may be kept all the same.
     fn crash(&mut self, node: usize) {
         let lost = self.nodes[node].log.len() - self.nodes[node].flushed;
-        let kept = if lost == 0 { 0 } else { self.random.below(lost + 1) };
+        let is_chance = lost > 0 && self.clocks.is_none();
+        let kept = if is_chance { self.random.below(lost + 1) } else { 0 };
         let state = &mut self.nodes[node];
         state.machine = None;
         state.log.truncate(state.flushed + kept);
@@ -243,7 +271,7 @@ impl World {
 
     fn carry_out(&mut self, node: usize, ready: Vec<Ready>) {
         for step in ready {
-            if self.random.one_in(self.faults.crash.saturating_mul(3)) {
+            if self.clocks.is_none() && self.random.one_in(self.faults.crash.saturating_mul(3)) {
                 self.crash(node);
                 return;
             }
@@ -297,7 +325,8 @@ impl World {
                     state.vote(vote.epoch, vote.candidate);
                 }
                 let entries = from.map_or(Vec::new(), |from| {
-                    let most = 1 + self.random.below(3);
+                    let is_chance = self.clocks.is_none();
+                    let most = if is_chance { 1 + self.random.below(3) } else { usize::MAX };
                     state.log[index_of(from)..].iter().take(most).copied().collect()
                 });
                 self.net.push(Envelope::Response { from: node, to, response, entries });
@@ -312,7 +341,7 @@ impl World {
                 state.flushed = state.log.len();
                 state.snapshots = vec![id];
                 let history = self.history_of(node);
-                let now = self.now;
+                let now = self.now_of(node);
                 let machine = self.nodes[node].machine.as_mut().unwrap();
                 let more = machine.snapshot_installed(now, history);
                 self.carry_out(node, more);
@@ -354,6 +383,7 @@ impl World {
             log.len() >= self.committed.len() && log[..self.committed.len()] == self.committed,
             "the leader of epoch {epoch} lacks committed entries"
         );
+        self.nodes[node].heard = self.now_of(node);
         // One that is alone does not ask anybody.
         self.nodes[node].vote(epoch, key_of(node));
         let is_for_us = |voter: &usize| self.nodes[*voter].votes.get(&epoch) == Some(&key_of(node));
@@ -409,8 +439,7 @@ impl World {
                     self.fail(sender);
                     return;
                 }
-                self.next_token += 1;
-                let token = Token(self.next_token);
+                let token = self.next_token(to);
                 let vote = match &request {
                     Request::Vote(vote) => Some(vote.clone()),
                     Request::BeginQuorumEpoch(_)
@@ -423,7 +452,15 @@ impl World {
                     | Request::Versions(_) => None,
                 };
                 self.nodes[to].tokens.insert(token, (sender, vote));
+                self.note_heard(to, &request);
+                let epoch = epoch_of(&request);
                 self.step(to, Message::Request(token, request));
+                if let (Some(epoch), Some(machine)) = (epoch, &self.nodes[to].machine) {
+                    assert!(
+                        machine.epoch() >= epoch,
+                        "node {to} does not believe in a newer epoch"
+                    );
+                }
             }
             Envelope::Response { from, to, mut response, entries } => {
                 let state = &self.nodes[to.node];
@@ -457,7 +494,8 @@ impl World {
     /// Sometimes the sender hears that its connection failed, or was refused; sometimes it hears nothing.
     fn fail(&mut self, sender: Sender) {
         let state = &self.nodes[sender.node];
-        if state.machine.is_some() && state.life == sender.life && self.random.one_in(2) {
+        let is_told = state.machine.is_some() && state.life == sender.life;
+        if is_told && self.clocks.is_none() && self.random.one_in(2) {
             // Nothing that is promised may rest on it being true.
             let is_refused = self.random.one_in(3);
             let refused = Message::Refused(sender.id);
@@ -467,17 +505,62 @@ impl World {
     }
 
     fn step(&mut self, node: usize, message: Message) {
-        let now = self.now;
+        let now = self.now_of(node);
         let ready = self.nodes[node].machine.as_mut().unwrap().step(now, message);
         self.carry_out(node, ready);
     }
 
     fn tick(&mut self, node: usize) {
-        let now = self.now;
+        let now = self.now_of(node);
         if let Some(machine) = &mut self.nodes[node].machine {
             let ready = machine.tick(now);
             self.carry_out(node, ready);
+            self.check_majority(node);
         }
+    }
+
+    /// Somebody asks a node as their leader.
+    fn note_heard(&mut self, node: usize, request: &Request) {
+        let asked = match request {
+            Request::Fetch(fetch) => fetch.leader_epoch,
+            Request::FetchSnapshot(fetch) => fetch.leader_epoch,
+            Request::Vote(_)
+            | Request::BeginQuorumEpoch(_)
+            | Request::EndQuorumEpoch(_)
+            | Request::AddVoter(_)
+            | Request::RemoveVoter(_)
+            | Request::UpdateVoter(_)
+            | Request::Versions(_) => return,
+        };
+        let now = self.now_of(node);
+        let state = &mut self.nodes[node];
+        if state.machine.as_ref().is_some_and(|machine| machine.epoch() == asked) {
+            state.heard = now;
+        }
+    }
+
+    /// Whoever leads others is asked by them, or soon leads no more: by its own clock.
+    fn check_majority(&self, node: usize) {
+        if self.clocks.is_none() {
+            return;
+        }
+        let (state, now) = (&self.nodes[node], self.now_of(node));
+        let Some(machine) = state.machine.as_ref().filter(|it| it.role() == Role::Leader) else {
+            return;
+        };
+        let has_others = !machine.voters().is_only_voter(&key_of(node));
+        let patience = self.election_timeout * 3;
+        assert!(!has_others || now < state.heard + patience, "node {node} leads without followers");
+    }
+
+    fn now_of(&self, node: usize) -> Instant {
+        self.clocks.as_ref().map_or(self.now, |clocks| clocks[node])
+    }
+
+    fn next_token(&mut self, node: usize) -> Token {
+        let state = &mut self.nodes[node];
+        state.next_token += 1;
+        Token(state.next_token)
     }
 
     fn append(&mut self, node: usize) {
@@ -492,7 +575,7 @@ impl World {
     }
 
     fn flush(&mut self, node: usize) {
-        let now = self.now;
+        let now = self.now_of(node);
         let state = &mut self.nodes[node];
         state.flushed = state.log.len();
         let end = offset_of(state.log.len());
@@ -552,7 +635,7 @@ impl World {
             85..90 => self.append(node),
             90..99 => self.flush(node),
             _ if self.random.one_in(20) => {
-                let now = self.now;
+                let now = self.now_of(node);
                 if let Some(machine) = &mut self.nodes[node].machine {
                     let ready = machine.resign(now);
                     self.carry_out(node, ready);

@@ -568,6 +568,14 @@ impl Quorum {
         std::mem::take(&mut self.ready)
     }
 
+    /// All that decides what this machine does next, for those who count its states.
+    #[cfg(test)]
+    pub(super) fn write_state(&self, to: &mut impl std::fmt::Write) -> std::fmt::Result {
+        let Self { epoch, role, log, history, high_watermark, requests, .. } = self;
+        write!(to, "{epoch:?}{role:?}{log:?}{history:?}{high_watermark:?}{requests:?}")?;
+        write!(to, "{:?}{:?}{:?}", self.persisted, self.random, self.wake)
+    }
+
     fn assert_invariants(&self) {
         assert!(self.log.last_epoch() <= self.epoch, "no record is newer than our epoch");
         if let Some(committed) = self.high_watermark {

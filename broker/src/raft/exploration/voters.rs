@@ -4,7 +4,7 @@ use super::{World, id_of, index_of, key_of, offset_of};
 use crate::model::{ClusterId, ErrorCode, LeaderEpoch, Offset, OffsetAndEpoch};
 use crate::raft::{
     AddVoterRequest, Endpoint, Message, RemoveVoterRequest, Request, Response, Role, Settings,
-    Token, Voter, VoterChange, VoterHistory, VoterSet,
+    Voter, VoterChange, VoterHistory, VoterSet,
 };
 
 const LISTENER: &str = "CONTROLLER";
@@ -36,6 +36,10 @@ impl World {
     /// The first one, two or three vote; the others know nothing.
     pub(super) fn format_some(&mut self, count: usize) {
         let voting = 1 + self.random.below(count.min(3));
+        self.format(voting);
+    }
+
+    pub(super) fn format(&mut self, voting: usize) {
         self.initial = VoterSet::new((0..voting).map(voter_of));
         for node in &mut self.nodes[..voting] {
             node.snapshots = vec![OffsetAndEpoch::default()];
@@ -72,6 +76,8 @@ impl World {
     pub(super) fn append_voters(&mut self, node: usize, epoch: LeaderEpoch, voters: VoterSet) {
         self.changes.insert(self.next_value, voters);
         self.nodes[node].log.push((epoch, self.next_value));
+        // A leader is patient with voters that are new.
+        self.nodes[node].heard = self.now_of(node);
         self.next_value += 1;
         self.check_changes(node);
     }
@@ -99,6 +105,11 @@ impl World {
     /// Somebody asks this node to let another vote, or not to.
     pub(super) fn change_voters(&mut self, node: usize) {
         let who = self.random.below(self.nodes.len());
+        self.change_voter(node, who);
+    }
+
+    /// Somebody asks this node, if it leads, to let `who` vote, or not to.
+    pub(super) fn change_voter(&mut self, node: usize, who: usize) {
         let Some(machine) = &self.nodes[node].machine else { return };
         if machine.role() != Role::Leader {
             return;
@@ -114,8 +125,7 @@ impl World {
                 acknowledge_when_committed: true,
             })
         };
-        self.next_token += 1;
-        let token = Token(self.next_token);
+        let token = self.next_token(node);
         self.nodes[node].asked.insert(token);
         self.step(node, Message::Request(token, request));
     }
