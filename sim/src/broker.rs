@@ -9,6 +9,7 @@ use ottla::environment::{Runtime, Stop, Stopper, select};
 use ottla::metadata::MetadataImage;
 use ottla::model::ClusterId;
 use ottla::node::{InitialVoters, Node, format_storage};
+use ottla::protocol::internal_records::metadata::MetadataRecord;
 use ottla::raft;
 use ottla::replication::ReplicaManager;
 
@@ -78,6 +79,8 @@ pub struct Formatting {
     pub cluster_id: ClusterId,
     /// Who votes at first.
     pub voters: InitialVoters,
+    /// What the cluster begins with, where it is not what the broker begins with by itself.
+    pub founding: Vec<MetadataRecord>,
 }
 
 impl Life {
@@ -235,12 +238,14 @@ async fn run(
     let world = Arc::clone(runtime.world());
     let this_machine = runtime.machine();
     let machine = Some(this_machine);
-    if let Some(Formatting { cluster_id, voters }) = formatting
-        && let Err(error) = format_storage(&runtime, &config, &cluster_id, &voters).await
-    {
-        world.note(machine, format!("the disk was not formatted: {error}"));
-        lock(&life).failed(format!("was not formatted: {error}"));
-        return;
+    if let Some(Formatting { cluster_id, voters, founding }) = formatting {
+        let founding = Some(founding.as_slice()).filter(|records| !records.is_empty());
+        let formatted = format_storage(&runtime, &config, &cluster_id, &voters, founding).await;
+        if let Err(error) = formatted {
+            world.note(machine, format!("the disk was not formatted: {error}"));
+            lock(&life).failed(format!("was not formatted: {error}"));
+            return;
+        }
     }
     let node = match Box::pin(Node::start(runtime.clone(), config)).await {
         Ok(node) => node,

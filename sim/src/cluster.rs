@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ottla::config::NodeConfig;
 use ottla::model::ClusterId;
-use ottla::node::{InitialController, InitialVoters};
+use ottla::node::{InitialController, InitialVoters, founding_features};
 
 use crate::broker::{DATA_DIRECTORY, Formatting, SimBroker};
 use crate::random::Random;
@@ -17,6 +17,8 @@ pub struct Layout {
     pub count: u32,
     /// Whether the voters stand in `controller.quorum.voters`, or in the first snapshot (KIP-853).
     pub is_static: bool,
+    /// Features that the cluster is formatted with, and their levels.
+    pub features: Vec<(&'static str, i16)>,
     /// Settings of all nodes.
     pub overrides: Vec<(&'static str, String)>,
 }
@@ -55,10 +57,11 @@ impl Layout {
         let all: Vec<_> = all.map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
         let config = NodeConfig::dev(DATA_DIRECTORY, &all);
         let config = config.expect("the settings go together");
-        SimBroker::start_node(world, &host, config, Some(self.formatting()))
+        let formatting = self.formatting(&config);
+        SimBroker::start_node(world, &host, config, Some(formatting))
     }
 
-    fn formatting(&self) -> Formatting {
+    fn formatting(&self, config: &NodeConfig) -> Formatting {
         let controller = |id: u32| {
             let text = format!("{id}@{}:9093:{}", name(id), DIRECTORIES[id as usize - 1]);
             InitialController::parse(&text).expect("it is written as it must be")
@@ -68,7 +71,11 @@ impl Layout {
         } else {
             InitialVoters::Controllers((1..=self.count).map(controller).collect())
         };
-        Formatting { cluster_id: ClusterId::from(CLUSTER), voters }
+        let features: Vec<_> =
+            self.features.iter().map(|(name, level)| ((*name).to_owned(), *level)).collect();
+        let founding = founding_features(config, &voters, &features);
+        let founding = founding.expect("the features go together");
+        Formatting { cluster_id: ClusterId::from(CLUSTER), voters, founding }
     }
 }
 

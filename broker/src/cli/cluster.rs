@@ -310,7 +310,8 @@ async fn format_all(runtime: &TokioRuntime, configs: &[NodeConfig]) -> Result<Cl
             let cluster_id = ClusterId::new(random_uuid_text(runtime));
             for config in new {
                 let formatted =
-                    format_storage(runtime, config, &cluster_id, &InitialVoters::Unsaid).await;
+                    format_storage(runtime, config, &cluster_id, &InitialVoters::Unsaid, None)
+                        .await;
                 formatted.map_err(|error| not_started(&error))?;
             }
             Ok(cluster_id)

@@ -189,6 +189,7 @@ mod tests {
             "ottla log dump -r data/a-0",
             "ottla storage random-uuid",
             "ottla storage format -t 3Db5QLSqSZieL3rJBUUegA -c server.properties --standalone",
+            "ottla storage format -t 3Db5QLSqSZieL3rJBUUegA -c f -f kraft.version=1 -f a=0 --release-version 4.1-IV0",
             "ottla storage info -c server.properties --override node.id=2",
             "ottla bench produce --rate 1000 --seconds 5 --size 100 --acks 1 -o json",
             "ottla bench e2e -n 1000 --payload json",
@@ -211,6 +212,9 @@ mod tests {
             "ottla bench produce --producers 0",
             "ottla storage format -c server.properties",
             "ottla storage format -t x -c server.properties",
+            "ottla storage format -t 3Db5QLSqSZieL3rJBUUegA -c f -s -f kraft.version",
+            "ottla storage format -t 3Db5QLSqSZieL3rJBUUegA -c f -s -f kraft.version=x",
+            "ottla storage format -t 3Db5QLSqSZieL3rJBUUegA -c f -s --release-version 5.0",
             "ottla storage format -t 3Db5QLSqSZieL3rJBUUegA -c f -s -I 1@c:1:3Db5QLSqSZieL3rJBUUegA",
         ] {
             assert!(parse(line).is_err(), "{line}");

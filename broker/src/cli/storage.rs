@@ -8,9 +8,11 @@ use super::failure::{FAILED, Failure};
 use super::server::{misconfigured, not_started, read_text};
 use super::topic::key_value;
 use crate::config::NodeConfig;
+use crate::metadata::MetadataVersion;
 use crate::model::{ClusterId, uuid_from_text};
 use crate::node::{
-    InitialController, InitialVoters, format_storage, random_uuid_text, storage_info,
+    InitialController, InitialVoters, format_storage, founding_features, random_uuid_text,
+    storage_info,
 };
 
 /// Look after the directories of a node that does not run.
@@ -63,6 +65,12 @@ struct FormatArguments {
     /// This node finds the voters in the metadata log of others
     #[arg(short = 'N', long)]
     no_initial_controllers: bool,
+    /// A feature the cluster begins with, and its level; may be repeated
+    #[arg(short = 'f', long = "feature", value_name = "NAME=LEVEL", value_parser = feature)]
+    features: Vec<(String, i16)>,
+    /// The release whose metadata the cluster begins with, such as 4.0 or 4.0-IV1; else the newest
+    #[arg(short, long, value_name = "RELEASE", value_parser = release)]
+    release_version: Option<MetadataVersion>,
     /// Leave directories that are formatted already as they are
     #[arg(short = 'g', long)]
     ignore_formatted: bool,
@@ -72,6 +80,17 @@ struct FormatArguments {
 fn cluster_id(text: &str) -> Result<ClusterId, String> {
     let wrong = || "expected 16 bytes in base64, as `ottla storage random-uuid` writes".to_owned();
     uuid_from_text(text).map(|_| ClusterId::new(text)).ok_or_else(wrong)
+}
+
+fn feature(text: &str) -> Result<(String, i16), String> {
+    let wrong = || "expected NAME=LEVEL".to_owned();
+    let (name, level) = text.split_once('=').ok_or_else(wrong)?;
+    Ok((name.trim().to_owned(), level.trim().parse().map_err(|_| wrong())?))
+}
+
+fn release(text: &str) -> Result<MetadataVersion, String> {
+    let unknown = || "expected a release from 3.3-IV3 to 4.4-IV2".to_owned();
+    MetadataVersion::from_name(text).ok_or_else(unknown)
 }
 
 fn initial_controller(text: &str) -> Result<InitialController, String> {
@@ -115,6 +134,17 @@ async fn format(context: &mut Context, arguments: &FormatArguments) -> Result<()
              --no-initial-controllers",
         ));
     }
+    let mut features = arguments.features.clone();
+    if let Some(release) = arguments.release_version {
+        if features.iter().any(|(name, _)| name == MetadataVersion::FEATURE) {
+            return Err(Failure::usage(
+                "--release-version says which metadata.version it is: leave --feature metadata.version out",
+            ));
+        }
+        features.push((MetadataVersion::FEATURE.to_owned(), release.level()));
+    }
+    let founding = founding_features(&config, &voters, &features);
+    let founding = founding.map_err(|error| Failure::usage(error.to_string()))?;
     if !arguments.ignore_formatted {
         let found = storage_info(&context.runtime, &config).await;
         let found = found.map_err(|error| not_started(&error))?;
@@ -124,7 +154,9 @@ async fn format(context: &mut Context, arguments: &FormatArguments) -> Result<()
                 .advise("leave it so with --ignore-formatted, or choose an empty directory"));
         }
     }
-    let formatted = format_storage(&context.runtime, &config, &arguments.cluster_id, &voters).await;
+    let cluster_id = &arguments.cluster_id;
+    let formatted =
+        format_storage(&context.runtime, &config, cluster_id, &voters, Some(&founding)).await;
     for path in formatted.map_err(|error| not_started(&error))? {
         writeln!(context.out, "{}", path.display())?;
     }

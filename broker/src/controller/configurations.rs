@@ -1,11 +1,12 @@
 use std::collections::BTreeMap;
 
 use super::deciding::{Deciding, Random, Refusal, Request};
+use super::features::MIN_INSYNC_REPLICAS;
 use super::topics::{check_record_count, occurrences};
 use crate::config::{self, DynamicSettings, GroupConfig, Kind, Settings, TopicConfig, Update};
 use crate::metadata::{ConfigResource, ConfigResourceType, config_record};
 use crate::model::{ErrorCode, NodeId};
-use crate::protocol::internal_records::metadata::MetadataRecord;
+use crate::protocol::internal_records::metadata::{ClearElrRecord, MetadataRecord};
 use crate::state_machine::Decision;
 
 /// How long a value may be in a record.
@@ -230,14 +231,48 @@ impl Deciding<'_> {
             return Err(Refusal::new(ErrorCode::InvalidConfig, message));
         }
         self.judge(resource, &all)?;
+        self.judge_minimum(resource, changes)?;
         // Brokers load again what a setting names (a key store, say), even when it names the same.
         let is_reloaded = resource.resource_type == ConfigResourceType::Broker;
         let changed = changes
             .iter()
             .filter(|(name, value)| is_reloaded || current.get(*name) != value.as_ref())
             .map(|(name, value)| config_record(resource, name, value.clone()));
+        let is_minimum = changes
+            .get(MIN_INSYNC_REPLICAS)
+            .is_some_and(|value| current.get(MIN_INSYNC_REPLICAS) != value.as_ref());
         records.extend(changed);
+        if is_minimum && self.has_eligible_leaders() {
+            // Who is eligible was found with the former number.
+            let topic_name = match resource.resource_type {
+                ConfigResourceType::Topic => resource.name.clone(),
+                ConfigResourceType::Broker
+                | ConfigResourceType::BrokerLogger
+                | ConfigResourceType::ClientMetrics
+                | ConfigResourceType::Group
+                | ConfigResourceType::Unknown(_) => String::new(),
+            };
+            records.push(ClearElrRecord { topic_name }.into());
+        }
         Ok(())
+    }
+
+    /// Where replicas may be eligible to lead, one number holds for all brokers: it cannot be taken away, nor set for one.
+    fn judge_minimum(&self, resource: &ConfigResource, changes: &Changes) -> Result<(), Refusal> {
+        let Some(value) = changes.get(MIN_INSYNC_REPLICAS) else { return Ok(()) };
+        if !self.has_eligible_leaders() || resource.resource_type != ConfigResourceType::Broker {
+            return Ok(());
+        }
+        let message = match (resource.name.is_empty(), value) {
+            (true, None) => {
+                "Cluster-level min.insync.replicas cannot be removed while ELR is enabled."
+            }
+            (false, Some(_)) => {
+                "Broker-level min.insync.replicas cannot be altered while ELR is enabled."
+            }
+            (true, Some(_)) | (false, None) => return Ok(()),
+        };
+        Err(Refusal::new(ErrorCode::InvalidConfig, message))
     }
 
     /// Judges a resource and all settings it is going to have.
@@ -355,7 +390,7 @@ impl Deciding<'_> {
 
     /// `min.insync.replicas` of a topic.
     pub(super) fn min_insync_replicas(&self, topic: &str) -> usize {
-        let set = self.topic_setting(topic, "min.insync.replicas");
+        let set = self.topic_setting(topic, MIN_INSYNC_REPLICAS);
         set.and_then(|text| text.trim().parse().ok())
             .unwrap_or(self.settings.config.topic_defaults.min_insync_replicas)
     }

@@ -36,7 +36,7 @@ pub(super) struct PartitionChange<'a> {
     pub(super) removing: Vec<NodeId>,
     pub(super) adding: Vec<NodeId>,
     pub(super) recovery_state: LeaderRecoveryState,
-    /// `min.insync.replicas`, or the replica count when that is less.
+    /// `min.insync.replicas`; all replicas are always enough.
     pub(super) min_isr: usize,
     /// A replica that may have lost records.
     pub(super) unclean_shutdown: Option<NodeId>,
@@ -166,15 +166,17 @@ impl<'a> PartitionChange<'a> {
             }
         }
         if electorate.has_eligible_leaders {
-            if target.isr.len() >= self.min_isr {
+            if target.isr.len() >= self.min_isr.min(target.replicas.len()) {
                 target.eligible.clear();
             } else {
                 let mut eligible = target.eligible.clone();
                 eligible.extend(partition.isr.iter().copied());
                 eligible.sort_unstable();
                 eligible.dedup();
-                eligible
-                    .retain(|id| !target.isr.contains(id) && self.unclean_shutdown != Some(*id));
+                eligible.retain(|id| {
+                    let is_elsewhere = target.isr.contains(id) || !target.replicas.contains(id);
+                    !is_elsewhere && self.unclean_shutdown != Some(*id)
+                });
                 target.eligible = eligible;
             }
         }

@@ -1,12 +1,19 @@
 //! Random lives of clusters: whatever is asked in whatever order, what was appended loads to what the controller works
 //! with (the world checks that after every append, through the bytes of the log and of a snapshot), and partitions are
 //! sound.
+//!
+//! Where replicas may be eligible to lead, more holds: whoever crashes may lose all that it had, and still nobody leads who
+//! lacks a committed record, unless the partition says that it must recover.
 
 use std::collections::BTreeMap;
+use std::mem;
 
+use super::features::{ELIGIBLE_LEADER_REPLICAS, MIN_INSYNC_REPLICAS};
 use super::scenarios::World;
-use crate::metadata::{MetadataImage, PartitionRegistration};
-use crate::model::{PartitionIndex, TopicId};
+use crate::metadata::{
+    ConfigResource, LeaderRecoveryState, MetadataImage, PartitionRegistration, TopicImage,
+};
+use crate::model::{BrokerEpoch, NodeId, PartitionIndex, TopicId};
 
 struct Dice(u64);
 
@@ -30,8 +37,9 @@ fn command(dice: &mut Dice) -> String {
     match dice.roll(24) {
         0 | 1 => {
             let rack = dice.pick(&["", " rack=x", " rack=y"]);
+            let clean = dice.pick(&["", " clean"]);
             format!(
-                "register {broker} incarnation={}{rack} directories={}",
+                "register {broker} incarnation={}{rack}{clean} directories={}",
                 dice.roll(3),
                 1 + dice.roll(2)
             )
@@ -47,6 +55,7 @@ fn command(dice: &mut Dice) -> String {
                 "",
                 " unclean.leader.election.enable=true",
                 " retention.ms=9",
+                " min.insync.replicas=2",
                 " x.y=1",
             ]);
             format!("create {topic} partitions={} replicas={}{config}", dice.roll(5), dice.roll(4))
@@ -63,7 +72,14 @@ fn command(dice: &mut Dice) -> String {
         }
         16 => format!(
             "alter topic {topic} {}",
-            dice.pick(&["retention.ms=7", "!retention.ms", "+cleanup.policy=compact"])
+            dice.pick(&[
+                "retention.ms=7",
+                "!retention.ms",
+                "+cleanup.policy=compact",
+                "min.insync.replicas=1",
+                "min.insync.replicas=2",
+                "min.insync.replicas=3",
+            ])
         ),
         17 => format!("producer-ids {broker}"),
         19 | 20 => {
@@ -94,7 +110,13 @@ fn assert_sound(image: &MetadataImage, context: &str) {
             replicas.dedup();
             assert_eq!(replicas.len(), partition.replicas.len(), "replicas are distinct: {what}");
             assert_eq!(partition.directories.len(), replicas.len(), "one directory each: {what}");
-            assert!(!partition.isr.is_empty(), "somebody has everything: {what}");
+            let eligible = &partition.eligible_leader_replicas;
+            if image.features().level(ELIGIBLE_LEADER_REPLICAS) == 0 {
+                assert!(!partition.isr.is_empty(), "somebody has everything: {what}");
+                assert!(eligible.is_empty(), "nobody is eligible besides: {what}");
+            }
+            let is_apart = |id| replicas.contains(id) && !partition.isr.contains(id);
+            assert!(eligible.iter().all(is_apart), "who is eligible is not in sync: {what}");
             assert!(
                 partition.isr.iter().all(|id| replicas.contains(id)),
                 "ISR of replicas: {what}"
@@ -111,7 +133,7 @@ fn assert_sound(image: &MetadataImage, context: &str) {
                 Some(leader) => {
                     assert!(partition.isr.contains(&leader), "the leader is in sync: {what}");
                     assert!(cluster.is_active(leader), "the leader is active: {what}");
-                    let is_active = |id: &crate::model::NodeId| cluster.is_active(*id);
+                    let is_active = |id: &NodeId| cluster.is_active(*id);
                     assert!(
                         partition.isr.iter().all(is_active),
                         "who is out is not in sync: {what}"
@@ -140,9 +162,95 @@ fn epochs(image: &MetadataImage) -> Epochs {
         .collect()
 }
 
-fn live(seed: u64) {
+/// What is committed, and who has it: by numbers that grow with every commit.
+#[derive(Default)]
+struct Records {
+    partitions: BTreeMap<(TopicId, PartitionIndex), Holders>,
+    epochs: BTreeMap<NodeId, BrokerEpoch>,
+    commits: usize,
+}
+
+#[derive(Default)]
+struct Holders {
+    committed: u64,
+    held: BTreeMap<NodeId, u64>,
+    in_sync: Vec<NodeId>,
+}
+
+impl Holders {
+    fn of(&self, replica: NodeId) -> u64 {
+        self.held.get(&replica).copied().unwrap_or(0)
+    }
+
+    fn give(&mut self, replicas: &[NodeId]) {
+        self.held.extend(replicas.iter().map(|id| (*id, self.committed)));
+    }
+}
+
+impl Records {
+    /// Follows what `command` has done, and commits here and there.
+    fn follow(&mut self, dice: &mut Dice, image: &MetadataImage, command: &str, context: &str) {
+        self.lose(image, command);
+        for topic in image.topics().iter() {
+            for (index, partition) in topic.partitions.iter() {
+                let holders = self.partitions.entry((topic.id, *index)).or_default();
+                let before = mem::replace(&mut holders.in_sync, partition.isr.clone());
+                if command.starts_with("isr") {
+                    // Who joins has caught up.
+                    let joining = partition.isr.iter().filter(|id| !before.contains(id));
+                    holders.give(&joining.copied().collect::<Vec<_>>());
+                }
+                if let Some(leader) = partition.leader
+                    && partition.leader_recovery_state == LeaderRecoveryState::Recovering
+                {
+                    // It says that records may be gone.
+                    let left = holders.committed.min(holders.of(leader));
+                    holders.committed = left;
+                    holders.held.values_mut().for_each(|held| *held = left.min(*held));
+                }
+                let trusted = partition.isr.iter().chain(&partition.eligible_leader_replicas);
+                let lacking = trusted.copied().find(|id| holders.of(*id) < holders.committed);
+                let name = &topic.name;
+                assert!(lacking.is_none(), "{name}-{index}: {lacking:?} lacks records: {context}");
+                let is_enough = partition.isr.len() >= minimum(image, topic, partition);
+                if partition.leader.is_some() && is_enough && dice.roll(2) == 0 {
+                    holders.committed += 1;
+                    self.commits += 1;
+                    holders.give(&partition.isr);
+                }
+            }
+        }
+    }
+
+    /// A broker that comes anew without having stopped in order has lost everything.
+    fn lose(&mut self, image: &MetadataImage, command: &str) {
+        for broker in image.cluster().brokers() {
+            let before = self.epochs.insert(broker.id, broker.epoch);
+            if before != Some(broker.epoch) && !command.contains(" clean ") {
+                for holders in self.partitions.values_mut() {
+                    holders.held.remove(&broker.id);
+                }
+            }
+        }
+    }
+}
+
+/// How many in sync are enough for a broker to commit.
+fn minimum(image: &MetadataImage, topic: &TopicImage, partition: &PartitionRegistration) -> usize {
+    let resource = ConfigResource::topic(topic.name.as_str());
+    let set = image.configurations().value(&resource, MIN_INSYNC_REPLICAS);
+    set.map_or(1, |text| text.parse().expect("a number")).min(partition.replicas.len())
+}
+
+/// Says how many records brokers have committed meanwhile.
+fn live(seed: u64) -> usize {
     let mut dice = Dice(seed);
+    let has_eligible_leaders = seed % 2 == 1;
     let mut world = World::new();
+    if has_eligible_leaders {
+        world.run("found eligible.leader.replicas.version=1");
+    }
+    let mut records = Records::default();
     let mut before = Epochs::new();
     let mut history = format!("seed {seed}:");
     let mut epoch = 1;
@@ -158,6 +266,11 @@ fn live(seed: u64) {
             world.run(&command);
         }
         assert_sound(world.image(), &history);
+        if has_eligible_leaders {
+            // Brokers go by what is committed.
+            world.run("commit");
+            records.follow(&mut dice, world.image(), &command, &history);
+        }
         let now = epochs(world.image());
         for (key, old) in &before {
             if let Some(new) = now.get(key) {
@@ -167,9 +280,11 @@ fn live(seed: u64) {
         before = now;
     }
     assert!(world.output().len() > 500, "something happened under seed {seed}");
+    records.commits
 }
 
 #[test]
 fn random_lives_of_clusters_load_as_they_were_lived() {
-    (0..60).for_each(live);
+    let commits: usize = (0..60).map(live).sum();
+    assert!(commits > 500, "only {commits} records were committed");
 }

@@ -116,7 +116,8 @@ impl Machine {
             records.push(AbortTransactionRecord { reason }.into());
         }
         if self.committed.features().level(MetadataVersion::FEATURE) == 0 {
-            records.extend(bootstrap_transaction(&self.settings.bootstrap));
+            let minimum = self.settings.config.topic_defaults.min_insync_replicas;
+            records.extend(bootstrap_transaction(&self.settings.bootstrap, minimum));
         }
         records
     }

@@ -1,5 +1,6 @@
 use super::deciding::{Deciding, Random, Refusal, Request};
 use super::elections::{Election, Electorate, PartitionChange};
+use super::features::ELIGIBLE_LEADER_REPLICAS;
 use crate::metadata::{LeaderRecoveryState, PartitionEpoch, PartitionRegistration, TopicImage};
 use crate::model::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, PartitionIndex, TopicId};
 use crate::protocol::internal_records::metadata::{LeaderChange, MetadataRecord};
@@ -219,7 +220,7 @@ impl Deciding<'_> {
         } else {
             Election::Online
         };
-        let min_isr = self.min_insync_replicas(topic.name.as_str()).min(partition.replicas.len());
+        let min_isr = self.min_insync_replicas(topic.name.as_str());
         PartitionChange::new(partition, election, min_isr)
     }
 
@@ -235,6 +236,3 @@ impl Deciding<'_> {
         }
     }
 }
-
-/// The feature that turns KIP-966 on.
-const ELIGIBLE_LEADER_REPLICAS: &str = "eligible.leader.replicas.version";

@@ -32,7 +32,7 @@ use crate::model::{
     BrokerEpoch, ClusterId, DirectoryId, LeaderEpoch, NodeId, Offset, PartitionIndex, Timestamp,
     TopicId, TopicName,
 };
-use crate::protocol::internal_records::metadata::MetadataRecord;
+use crate::protocol::internal_records::metadata::{FeatureLevelRecord, MetadataRecord};
 use crate::scenario::{self, Words, list, nodes, parse};
 use crate::state_machine::Decision;
 
@@ -53,10 +53,17 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new() -> Self {
+        let mut world = Self::founded(super::bootstrap_records());
+        world.output.clear();
+        world
+    }
+
+    /// A cluster that begins with these records.
+    fn founded(bootstrap: Vec<MetadataRecord>) -> Self {
         let settings = Settings {
             cluster_id: ClusterId::from("cluster"),
             config: Arc::new(NodeConfig::dev("data", &[]).expect("a node to try with")),
-            bootstrap: super::bootstrap_records(),
+            bootstrap,
         };
         let mut world = Self {
             machine: Machine::new(settings),
@@ -69,8 +76,16 @@ impl World {
         };
         world.lead(1);
         world.commit();
-        world.output.clear();
         world
+    }
+
+    /// Everything anew, with features.
+    fn found(&mut self, words: &Words<'_>) {
+        let mut bootstrap = super::bootstrap_records();
+        bootstrap.extend(words.named.iter().map(|(name, level)| {
+            FeatureLevelRecord { name: (*name).to_owned(), feature_level: parse(level) }.into()
+        }));
+        *self = Self::founded(bootstrap);
     }
 
     pub(super) fn image(&self) -> &MetadataImage {
@@ -142,6 +157,7 @@ impl World {
     pub(super) fn run(&mut self, line: &str) {
         let words = Words::new(line);
         match words.word(0) {
+            "found" => self.found(&words),
             "register" => self.register(&words),
             "heartbeat" => self.heartbeat(&words),
             "unregister" => drop(self.ask(&UnregisterBroker(words.node(1)))),
@@ -205,6 +221,9 @@ impl World {
         if let Some(max) = words.number::<i16>("max_version") {
             features.get_mut("metadata.version").expect("always there").max = max;
         }
+        if let Some(name) = words.get("without") {
+            features.remove(name);
+        }
         let request = RegisterBroker {
             cluster_id: ClusterId::from(words.get("cluster").unwrap_or("cluster")),
             broker_id: id,
@@ -218,7 +237,11 @@ impl World {
             features,
             rack: words.get("rack").map(str::to_owned),
             directories,
-            previous_epoch: words.number("previous").map(BrokerEpoch),
+            previous_epoch: if words.has("clean") {
+                self.image().cluster().broker(id).map(|broker| broker.epoch)
+            } else {
+                words.number("previous").map(BrokerEpoch)
+            },
             is_migrating_zk_broker: words.has("zk"),
         };
         if let Some(epoch) = self.ask(&request) {

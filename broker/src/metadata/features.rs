@@ -20,6 +20,21 @@ impl MetadataVersion {
         if level >= Self::MINIMUM.0 && level <= Self::LATEST.0 { Some(Self(level)) } else { None }
     }
 
+    /// The version of this name: a step on the way to a release, as `4.0-IV1`, or a release, as `4.0` or `4.0.2`, which means
+    /// its last step. `None` for one that this broker does not know.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        let (release, step) = match name.split_once("-IV") {
+            Some((release, step)) => (release.to_owned(), Some(step.parse::<u8>().ok()?)),
+            None => (name.split('.').take(2).collect::<Vec<_>>().join("."), None),
+        };
+        let place = RELEASES.iter().position(|(known, _)| *known == release)?;
+        let (_, first) = RELEASES[place];
+        let end = RELEASES.get(place + 1).map_or(Self::LATEST.0 + 1, |(_, next)| *next);
+        let level = step.map_or(end - 1, |step| first + i16::from(step));
+        if level < end { Self::from_level(level) } else { None }
+    }
+
     /// Its level.
     #[must_use]
     pub const fn level(self) -> i16 {
@@ -30,6 +45,12 @@ impl MetadataVersion {
     #[must_use]
     pub const fn has_directory_assignment(self) -> bool {
         self.0 >= 17
+    }
+
+    /// True when partitions can name eligible leaders (4.0-IV1).
+    #[must_use]
+    pub const fn has_eligible_leaders(self) -> bool {
+        self.0 >= 23
     }
 
     /// True when brokers say which log directories take no new replicas (4.3-IV0).
@@ -50,6 +71,22 @@ impl MetadataVersion {
         self.0 < 12
     }
 }
+
+/// Kafka's releases, with the level of each one's first step (IV0).
+const RELEASES: [(&str, i16); 12] = [
+    ("3.3", 4),
+    ("3.4", 8),
+    ("3.5", 9),
+    ("3.6", 12),
+    ("3.7", 15),
+    ("3.8", 20),
+    ("3.9", 21),
+    ("4.0", 22),
+    ("4.1", 26),
+    ("4.2", 28),
+    ("4.3", 30),
+    ("4.4", 31),
+];
 
 /// The finalized features. Source: KIP-584.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -89,5 +126,34 @@ impl FeaturesImage {
         } else {
             self.finalized.insert(record.name.clone(), record.feature_level);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_called_as_in_kafka() {
+        let check = |name: &str, level: Option<i16>| {
+            assert_eq!(
+                MetadataVersion::from_name(name).map(MetadataVersion::level),
+                level,
+                "{name}"
+            );
+        };
+        check("3.3-IV3", Some(7));
+        check("3.3", Some(7));
+        check("3.3-IV2", None);
+        check("3.6-IV2", Some(14));
+        check("3.6-IV3", None);
+        check("3.6.1", Some(14));
+        check("4.0-IV1", Some(23));
+        check("4.4", Some(33));
+        check("4.4-IV3", None);
+        check("4.5", None);
+        check("4", None);
+        check("4.0-IV", None);
+        check("", None);
     }
 }

@@ -1,13 +1,17 @@
 //! Formatting the disks of a node that is one of several: what `kafka-storage format` does. Source: KIP-631, KIP-853.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::Error;
 use super::storage::refuse_foreign;
 use crate::config::{HostPort, NodeConfig};
-use crate::environment::Runtime;
-use crate::log::{DirectoryError, LogDirectory};
+use crate::controller::{KRAFT_VERSION, founding_records, supported_features};
+use crate::environment::{Disk as _, Runtime};
+use crate::log::{DirectoryError, LogDirectory, META_PROPERTIES};
+use crate::metadata::MetadataVersion;
 use crate::model::{ClusterId, DirectoryId, NodeId};
+use crate::protocol::internal_records::metadata::{FeatureLevelRecord, MetadataRecord};
 use crate::raft::{self, Endpoint, ReplicaKey, Voter, VoterSet};
 
 /// Who votes at first in a quorum that knows its voters from its log.
@@ -48,7 +52,67 @@ impl InitialController {
     }
 }
 
-/// Formats every directory of a node that is not formatted yet; says which those were.
+/// Judges the features that a cluster is to begin with, and says which records those are: none when only the quorum's own is
+/// named. Source: KIP-584, KIP-1022.
+///
+/// # Errors
+///
+/// [`Error::Unsupported`] when this program has not such a feature or level, or it does not go with the others.
+pub fn founding_features(
+    config: &NodeConfig,
+    voters: &InitialVoters,
+    features: &[(String, i16)],
+) -> Result<Vec<MetadataRecord>, Error> {
+    let refuse = |message: String| Err(Error::Unsupported(message));
+    let supported = supported_features();
+    let mut asked: BTreeMap<&str, i16> = BTreeMap::new();
+    for (name, level) in features {
+        let Some(range) = supported.get(name) else {
+            let known: Vec<&str> = supported.keys().map(String::as_str).collect();
+            return refuse(format!("there is no feature {name} here, but {}", known.join(", ")));
+        };
+        if !range.contains(*level) {
+            let (min, max) = (range.min, range.max);
+            return refuse(format!("{name} goes from {min} to {max} here, not to {level}"));
+        }
+        if asked.insert(name, *level).is_some() {
+            return refuse(format!("{name} is named twice"));
+        }
+    }
+    let is_static = !config.quorum.voters.is_empty();
+    match asked.remove(KRAFT_VERSION) {
+        Some(0) if !is_static || *voters != InitialVoters::Unsaid => {
+            return refuse("kraft.version 0 goes with controller.quorum.voters only".to_owned());
+        }
+        Some(1) if is_static => {
+            return refuse(
+                "controller.quorum.voters goes with kraft.version 0 only: leave it out, and name the first voters with \
+                 --standalone or --initial-controllers"
+                    .to_owned(),
+            );
+        }
+        Some(_) | None => {}
+    }
+    if asked.is_empty() {
+        return Ok(Vec::new());
+    }
+    asked.entry(MetadataVersion::FEATURE).or_insert(MetadataVersion::LATEST.level());
+    let record = |(name, feature_level): (&&str, &i16)| {
+        let (name, feature_level) = ((*name).to_owned(), *feature_level);
+        MetadataRecord::from(FeatureLevelRecord { name, feature_level })
+    };
+    let wanted: Vec<_> = asked.iter().filter(|(_, level)| **level > 0).map(record).collect();
+    match founding_records(wanted.clone()) {
+        Some(records) if records.len() == wanted.len() => Ok(records),
+        Some(_) | None => {
+            let (name, needed) = ("eligible.leader.replicas.version", "metadata.version 23");
+            refuse(format!("{name} needs {needed} at least"))
+        }
+    }
+}
+
+/// Formats every directory of a node that is not formatted yet; says which those were. `founding` is what the cluster begins
+/// with, where that is said: [`founding_features`].
 ///
 /// # Errors
 ///
@@ -58,6 +122,7 @@ pub async fn format_storage<R: Runtime>(
     config: &NodeConfig,
     cluster_id: &ClusterId,
     voters: &InitialVoters,
+    founding: Option<&[MetadataRecord]>,
 ) -> Result<Vec<PathBuf>, Error> {
     check(config, voters).map_err(|message| Error::Unsupported(message.to_owned()))?;
     let metadata = &config.metadata_log.directory;
@@ -69,6 +134,11 @@ pub async fn format_storage<R: Runtime>(
     for path in paths {
         let id = if path == metadata { own_directory(config, voters) } else { None };
         refuse_foreign(runtime, path).await?;
+        if path == metadata
+            && let Some(founding) = founding
+        {
+            write_founding(runtime, path, founding).await?;
+        }
         if LogDirectory::format_as(runtime, path, cluster_id, config.node_id, id).await? {
             formatted.push(path.to_path_buf());
         }
@@ -83,6 +153,27 @@ pub async fn format_storage<R: Runtime>(
         raft::format(runtime.disk(), metadata, set, Vec::new(), now).await?;
     }
     Ok(formatted)
+}
+
+/// Leaves word of what the cluster begins with where its first active controller looks for it: before the directory counts as
+/// formatted, so that it is not forgotten if we are killed in between, and instead of what such a death has left.
+async fn write_founding<R: Runtime>(
+    runtime: &R,
+    directory: &Path,
+    founding: &[MetadataRecord],
+) -> Result<(), Error> {
+    let io = |source| DirectoryError::Io { path: directory.to_path_buf(), source };
+    let (disk, now) = (runtime.disk(), runtime.wall_clock());
+    disk.create_directory(directory).await.map_err(io)?;
+    let entries = disk.list(directory).await.map_err(io)?;
+    if entries.iter().any(|entry| entry.name == META_PROPERTIES) {
+        return Ok(());
+    }
+    let level = MetadataVersion::LATEST.level();
+    let encoded: Result<Vec<_>, _> =
+        founding.iter().map(|record| record.encode_at(level)).collect();
+    let encoded = encoded.map_err(|error| Error::Metadata(error.to_string()))?;
+    Ok(raft::write_bootstrap(disk, directory, encoded, now).await?)
 }
 
 /// Kafka's rules for what must be said, and what must not.
@@ -204,6 +295,45 @@ pub fn random_uuid_text<R: Runtime>(runtime: &R) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn features_are_what_this_program_has_and_go_together() {
+        let check =
+            |quorum: (&str, &str), features: &[(&str, i16)], expected: Result<usize, &str>| {
+                let all = [
+                    ("process.roles", "controller"),
+                    ("node.id", "1"),
+                    ("listeners", "CONTROLLER://127.0.0.1:9093"),
+                    ("controller.listener.names", "CONTROLLER"),
+                    ("log.dirs", "data"),
+                    quorum,
+                ];
+                let all: Vec<_> = all.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+                let config = NodeConfig::read(None, &all).unwrap();
+                let features: Vec<_> =
+                    features.iter().map(|(name, level)| ((*name).to_owned(), *level)).collect();
+                let found = founding_features(&config, &InitialVoters::Unsaid, &features);
+                match (found, expected) {
+                    (Ok(records), Ok(count)) => assert_eq!(records.len(), count, "{features:?}"),
+                    (Err(error), Err(text)) => assert!(error.to_string().contains(text), "{error}"),
+                    (found, _) => panic!("{features:?}: {found:?}"),
+                }
+            };
+        let fixed = ("controller.quorum.voters", "1@127.0.0.1:9093,2@127.0.0.1:9094");
+        let dynamic = ("controller.quorum.bootstrap.servers", "127.0.0.1:9093,127.0.0.1:9094");
+        let elr = "eligible.leader.replicas.version";
+        check(dynamic, &[], Ok(0));
+        check(dynamic, &[("kraft.version", 1)], Ok(0));
+        check(dynamic, &[("kraft.version", 0)], Err("controller.quorum.voters"));
+        check(fixed, &[("kraft.version", 0)], Ok(0));
+        check(fixed, &[("kraft.version", 1)], Err("--standalone"));
+        check(dynamic, &[(elr, 1)], Ok(2));
+        check(dynamic, &[(elr, 0)], Ok(1));
+        check(dynamic, &[(elr, 1), ("metadata.version", 22)], Err("23"));
+        check(dynamic, &[(elr, 2)], Err("from 0 to 1"));
+        check(dynamic, &[(elr, 1), (elr, 1)], Err("twice"));
+        check(dynamic, &[("group.version", 1)], Err("no feature group.version here, but eligible"));
+    }
 
     #[test]
     fn initial_controllers_are_read_as_kafka_storage_reads_them() {

@@ -46,7 +46,8 @@ use crate::raft;
 use crate::replication::ReplicaManager;
 use crate::server::{Admission, DRAIN_MAX};
 pub use formatting::{
-    InitialController, InitialVoters, StorageInfo, format_storage, random_uuid_text, storage_info,
+    InitialController, InitialVoters, StorageInfo, format_storage, founding_features,
+    random_uuid_text, storage_info,
 };
 
 use controllers::Controllers;

@@ -165,8 +165,10 @@ pub(super) fn random_uuid<R: Runtime>(runtime: &R) -> Uuid {
     }
 }
 
-/// What may be in a directory that is to be formatted: what a file system puts there, and an unfinished `meta.properties`.
-const OWN_OR_NOBODYS: [&str; 2] = ["lost+found", "meta.properties.tmp"];
+/// What may be in a directory that is to be formatted: what a file system puts there, and what is written before
+/// `meta.properties` is whole.
+const OWN_OR_NOBODYS: [&str; 4] =
+    ["lost+found", "meta.properties.tmp", "bootstrap.checkpoint", "bootstrap.checkpoint.part"];
 
 #[cfg(test)]
 mod tests {

@@ -94,7 +94,7 @@ pub use ready::{
 pub use role::Role;
 pub use snapshots::{
     METADATA_LOG, Snapshot, format, is_formatted, list_snapshots, read_bootstrap,
-    snapshot_file_name,
+    snapshot_file_name, write_bootstrap,
 };
 pub use voters::{
     Endpoint, KRAFT_VERSIONS, ReplicaKey, Voter, VoterChange, VoterHistory, VoterSet,

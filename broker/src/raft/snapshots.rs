@@ -79,7 +79,17 @@ impl Snapshot {
         directory: &Path,
         now: Timestamp,
     ) -> Result<(), Error> {
-        let part = directory.join(part_file_name(self.id));
+        self.write_as(disk, directory, &snapshot_file_name(self.id), now).await
+    }
+
+    async fn write_as<D: Disk>(
+        &self,
+        disk: &D,
+        directory: &Path,
+        name: &str,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let part = directory.join(format!("{name}.part"));
         let file = disk.open(&part, OpenMode::Create).await?;
         file.set_length(0).await?;
         let mut writer =
@@ -100,7 +110,7 @@ impl Snapshot {
         writer.add(batches::control(writer.place(), now, &foot)?, foot.len()).await?;
         writer.write_out().await?;
         writer.file.sync_data().await?;
-        disk.rename(&part, &directory.join(snapshot_file_name(self.id))).await?;
+        disk.rename(&part, &directory.join(name)).await?;
         disk.sync_directory(directory).await?;
         Ok(())
     }
@@ -343,6 +353,37 @@ pub async fn format<D: Disk>(
     written
 }
 
+/// The file that says what a cluster begins with.
+const BOOTSTRAP_CHECKPOINT: &str = "bootstrap.checkpoint";
+
+/// Writes what a cluster begins with into `bootstrap.checkpoint` in `log_directory`, as `kafka-storage format` did. Without
+/// records there is none afterwards.
+///
+/// # Errors
+///
+/// The disk's.
+pub async fn write_bootstrap<D: Disk>(
+    disk: &D,
+    log_directory: &Path,
+    records: Vec<Bytes>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    if records.is_empty() {
+        return match disk.remove_file(&log_directory.join(BOOTSTRAP_CHECKPOINT)).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            Ok(()) | Err(_) => Ok(()),
+        };
+    }
+    let snapshot = Snapshot {
+        id: OffsetAndEpoch::default(),
+        last_contained_log_timestamp: now,
+        kraft_version: 0,
+        voters: None,
+        records,
+    };
+    snapshot.write_as(disk, log_directory, BOOTSTRAP_CHECKPOINT, now).await
+}
+
 /// The records of `bootstrap.checkpoint` in `log_directory`, where older Kafkas leave what a cluster begins with.
 ///
 /// # Errors
@@ -352,7 +393,7 @@ pub async fn read_bootstrap<D: Disk>(
     disk: &D,
     log_directory: &Path,
 ) -> Result<Option<Vec<Bytes>>, Error> {
-    let path: PathBuf = log_directory.join("bootstrap.checkpoint");
+    let path: PathBuf = log_directory.join(BOOTSTRAP_CHECKPOINT);
     match Snapshot::read_file(disk, &path, OffsetAndEpoch::default()).await {
         Ok(snapshot) => Ok(Some(snapshot.records)),
         Err(Error::Disk(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -97,7 +97,7 @@ impl Cluster {
         let id = ClusterId::from("3Db5QLSqSZieL3rJBUUegA");
         for at in 0..3 {
             let voters = InitialVoters::Controllers(voters.clone());
-            let formatted = format_storage(&runtime, &cluster.config(at), &id, &voters).await;
+            let formatted = format_storage(&runtime, &cluster.config(at), &id, &voters, None).await;
             formatted.expect("an empty directory is formatted");
         }
         let started = (0..3).map(|at| {

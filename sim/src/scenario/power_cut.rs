@@ -79,7 +79,7 @@ impl Run {
         let names: Vec<_> =
             dangers.first.iter().chain(&dangers.blows).map(|fault| fault.name).collect();
         let weather = &dangers.weather;
-        let layout = Layout { count, is_static, overrides };
+        let layout = Layout { count, is_static, features: Vec::new(), overrides };
         world.note(None, format!("{names:?} {weather:?} {habits:?} {losses:?} {layout:?}"));
         Self { dangers, plan, habits: Arc::new(habits), layout, losses }
     }

@@ -93,7 +93,7 @@ fn draw_layout(random: &mut Random) -> Layout {
     let is_static = random.chance(0.5);
     let mut overrides = vec![("auto.create.topics.enable", "false".to_owned())];
     overrides.extend(draw_quorum_overrides(random));
-    Layout { count: NODES, is_static, overrides }
+    Layout { count: NODES, is_static, features: Vec::new(), overrides }
 }
 
 /// Makes one topic after the other; those whose answer was lost are asked for again.

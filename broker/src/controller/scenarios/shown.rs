@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::World;
 use crate::controller::Refusal;
 use crate::metadata::{ConfigResourceType, LeaderRecoveryState, PartitionRegistration};
-use crate::model::TopicId;
+use crate::model::{NodeId, TopicId};
 use crate::protocol::internal_records::metadata::{
     LeaderChange, MetadataRecord, PartitionChangeRecord,
 };
@@ -61,9 +61,16 @@ impl World {
                 if let Some(state) = record.leader_recovery_state {
                     write!(text, " {state:?}").expect("a string");
                 }
+                if let Some(eligible) = &record.eligible_leader_replicas {
+                    write!(text, " eligible={}", list(eligible)).expect("a string");
+                }
+                if let Some(known) = &record.last_known_elr {
+                    write!(text, " last_known={}", list(known)).expect("a string");
+                }
                 text += &assignment_of(record);
                 text
             }
+            MetadataRecord::ClearElr(record) => record.topic_name.clone(),
             MetadataRecord::RemoveTopic(record) => self.name_of(record.topic_id).to_owned(),
             MetadataRecord::Config(record) => {
                 let resource = ConfigResourceType::from_id(record.resource_type).name();
@@ -117,11 +124,17 @@ pub(super) fn state_of(partition: &PartitionRegistration) -> String {
         LeaderRecoveryState::Recovered => "",
         LeaderRecoveryState::Recovering => " recovering",
     };
+    let named = |name: &str, ids: &[NodeId]| match ids {
+        [] => String::new(),
+        ids => format!(" {name}={}", list(ids)),
+    };
     format!(
-        "leader={leader}/{} replicas={} isr={} v{}{recovering}",
+        "leader={leader}/{} replicas={} isr={} v{}{recovering}{}{}",
         partition.leader_epoch,
         list(&partition.replicas),
         list(&partition.isr),
-        partition.partition_epoch.0
+        partition.partition_epoch.0,
+        named("eligible", &partition.eligible_leader_replicas),
+        named("last_known", &partition.last_known_eligible_leader_replicas),
     )
 }

@@ -95,7 +95,7 @@ impl Cluster {
             InitialVoters::Controllers((0..3).map(controller).collect())
         };
         let cluster = ClusterId::from(CLUSTER);
-        format_storage(&self.runtime, config, &cluster, &voters).await.unwrap();
+        format_storage(&self.runtime, config, &cluster, &voters, None).await.unwrap();
     }
 
     async fn start(&self, id: usize) -> Node<TokioRuntime> {

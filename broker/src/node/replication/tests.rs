@@ -78,7 +78,7 @@ impl Cluster {
             let config = cluster.config(at);
             let formatted = async {
                 let runtime = TokioRuntime::new();
-                format_storage(&runtime, &config, &cluster_id, &InitialVoters::Unsaid).await
+                format_storage(&runtime, &config, &cluster_id, &InitialVoters::Unsaid, None).await
             };
             cluster.outside.block_on(formatted).unwrap();
         }
