@@ -75,7 +75,7 @@ struct Node {
     asked: BTreeSet<Token>,
     /// What it has said to others, in all its lives.
     votes: BTreeMap<LeaderEpoch, ReplicaKey>,
-    /// When it began to lead, or was asked by another as their leader.
+    /// When it began to lead, or was asked by another as their leader, or answered that.
     heard: Instant,
 }
 
@@ -143,6 +143,21 @@ fn offset_of(index: usize) -> Offset {
 
 fn index_of(offset: Offset) -> usize {
     usize::try_from(offset.value()).unwrap()
+}
+
+/// A fetch that waited counts once more when it is answered.
+fn is_leaders_answer(response: &Response) -> bool {
+    match response {
+        Response::Fetch(fetch) => fetch.answer.error == ErrorCode::None,
+        Response::FetchSnapshot(fetch) => fetch.answer.error == ErrorCode::None,
+        Response::Vote(_)
+        | Response::BeginQuorumEpoch(_)
+        | Response::EndQuorumEpoch(_)
+        | Response::AddVoter(_)
+        | Response::RemoveVoter(_)
+        | Response::UpdateVoter(_)
+        | Response::Versions(_) => false,
+    }
 }
 
 /// The epoch that a request tells of.
@@ -314,23 +329,7 @@ impl World {
             Ready::Respond(token, response, _) if state.asked.remove(&token) => {
                 self.check_answer(node, &response);
             }
-            Ready::Respond(token, response, from) => {
-                let Some((to, vote)) = state.tokens.remove(&token) else {
-                    panic!("answered twice")
-                };
-                if let (Some(vote), Response::Vote(response)) = (vote, &response)
-                    && response.is_granted
-                    && !vote.is_pre_vote
-                {
-                    state.vote(vote.epoch, vote.candidate);
-                }
-                let entries = from.map_or(Vec::new(), |from| {
-                    let is_chance = self.clocks.is_none();
-                    let most = if is_chance { 1 + self.random.below(3) } else { usize::MAX };
-                    state.log[index_of(from)..].iter().take(most).copied().collect()
-                });
-                self.net.push(Envelope::Response { from: node, to, response, entries });
-            }
+            Ready::Respond(token, response, from) => self.respond(node, token, response, from),
             Ready::ReadSnapshot(token, snapshot, position) => {
                 self.read_snapshot(node, token, snapshot, position);
             }
@@ -350,6 +349,27 @@ impl World {
             Ready::BecameLeader(epoch, _) => self.lead(node, epoch),
             Ready::LostLeadership(_) | Ready::Leader(..) => {}
         }
+    }
+
+    fn respond(&mut self, node: usize, token: Token, response: Response, from: Option<Offset>) {
+        let now = self.now_of(node);
+        let state = &mut self.nodes[node];
+        let Some((to, vote)) = state.tokens.remove(&token) else { panic!("answered twice") };
+        if let (Some(vote), Response::Vote(response)) = (vote, &response)
+            && response.is_granted
+            && !vote.is_pre_vote
+        {
+            state.vote(vote.epoch, vote.candidate);
+        }
+        if is_leaders_answer(&response) {
+            state.heard = now;
+        }
+        let entries = from.map_or(Vec::new(), |from| {
+            let is_chance = self.clocks.is_none();
+            let most = if is_chance { 1 + self.random.below(3) } else { usize::MAX };
+            state.log[index_of(from)..].iter().take(most).copied().collect()
+        });
+        self.net.push(Envelope::Response { from: node, to, response, entries });
     }
 
     fn persist(&mut self, node: usize, election: ElectionState) {
@@ -539,11 +559,8 @@ impl World {
         }
     }
 
-    /// Whoever leads others is asked by them, or soon leads no more: by its own clock.
+    /// Whoever leads others is asked by them, or soon leads no more.
     fn check_majority(&self, node: usize) {
-        if self.clocks.is_none() {
-            return;
-        }
         let (state, now) = (&self.nodes[node], self.now_of(node));
         let Some(machine) = state.machine.as_ref().filter(|it| it.role() == Role::Leader) else {
             return;

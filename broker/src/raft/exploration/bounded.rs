@@ -247,7 +247,7 @@ fn every_short_story_of_a_candidate_keeps_the_promises() {
 
 #[test]
 fn every_short_story_of_a_leader_keeps_the_promises() {
-    let left = Budget { steps: 5, timeouts: 3, appends: 1, crashes: 1, changes: 0 };
+    let left = Budget { steps: 5, timeouts: 5, appends: 1, crashes: 1, changes: 0 };
     explore(World::settled(3), left);
 }
 
