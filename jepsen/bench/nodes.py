@@ -95,11 +95,11 @@ class Cluster:
     def address(self, node):
         return f"127.0.0.1:{self.port + node - 1}"
 
-    def partitions(self, topic, without=None):
+    def partitions(self, topic, without=None, patience=20):
         """Leader and number of replicas in sync of each partition, as the nodes but `without` know them. Asked with our own program: a Java tool
-        takes seconds each time."""
+        takes seconds each time; `patience` is in seconds, since it may ask one that is frozen."""
         asked = ",".join(self.address(node) for node in (1, 2, 3) if node != without)
-        done = subprocess.run([self.ottla, "topic", "describe", topic, "-b", asked, "-o", "json"], capture_output=True, text=True)
+        done = subprocess.run([self.ottla, "topic", "describe", topic, "-b", asked, "-o", "json", "--timeout", str(patience)], capture_output=True, text=True)
         if done.returncode:
             return []
         return [(partition["leader"], len(partition["isr"])) for partition in json.loads(done.stdout)[0]["partitions"]]
