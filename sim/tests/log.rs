@@ -100,14 +100,16 @@ fn partition() -> TopicPartition {
     TopicPartition::new("topic", 0)
 }
 
-async fn open(runtime: &SimRuntime) -> (Manager, Log) {
+async fn open(runtime: &SimRuntime, settings: LogSettings) -> (Manager, Log) {
     let path = PathBuf::from("/data");
     let cluster = ClusterId::from("MkU3OEVBNTcwNTJENDM2Qk");
     LogDirectory::format(runtime, &path, &cluster, NodeId(1)).await.expect("formatted");
     let directory =
         LogDirectory::open(runtime.clone(), path, None, NodeId(1)).await.expect("opened");
-    let manager = LogManager::open(runtime.clone(), vec![directory], 2, |_| settings()).await;
-    let log = manager.get_or_create(&partition(), None, None, settings()).await.expect("created");
+    let known = settings.clone();
+    let manager =
+        LogManager::open(runtime.clone(), vec![directory], 2, move |_| known.clone()).await;
+    let log = manager.get_or_create(&partition(), None, None, settings).await.expect("created");
     (manager, log)
 }
 
@@ -115,6 +117,7 @@ struct Test {
     world: Arc<World>,
     machine: MachineId,
     runtime: SimRuntime,
+    settings: LogSettings,
     manager: Manager,
     log: Log,
     model: Model,
@@ -138,11 +141,14 @@ impl Test {
 
     async fn new(world: Arc<World>) -> Self {
         let machine = world.add_machine("a");
-        let random = world.random("log test");
+        let mut random = world.random("log test");
         world.disk(machine).set_faults(|faults| faults.delay = 0.3);
         let runtime = world.puppet(machine);
-        let (manager, log) = open(&runtime).await;
-        Self { world, machine, runtime, manager, log, model: Model::new(), random, time: 1000 }
+        // There a start keeps what lies behind a hole, so no power loss may make one.
+        let settings = LogSettings { compacts: random.below(2) == 0, ..settings() };
+        let (manager, log) = open(&runtime, settings.clone()).await;
+        let model = Model::new();
+        Self { world, machine, runtime, settings, manager, log, model, random, time: 1000 }
     }
 
     fn batch(&mut self) -> (Bytes, Option<(i64, i32)>) {
@@ -336,7 +342,7 @@ impl Test {
     /// Opens again and judges what is there.
     async fn reopen(&mut self) {
         self.runtime = self.world.puppet(self.machine);
-        (self.manager, self.log) = open(&self.runtime).await;
+        (self.manager, self.log) = open(&self.runtime, self.settings.clone()).await;
         let found = self.contents().await;
         let end = self.log.log_end_offset().value();
         assert!(end >= self.model.floor, "flushed to {}, ends at {end}", self.model.floor);
@@ -532,13 +538,15 @@ fn what_a_failed_sync_left_in_the_cache_is_written_again() {
         let outcome = simulate(Settings::new(seed), |world| async move {
             let test = Test::after_a_failed_sync(world).await;
             test.world.crash(test.machine);
-            let (manager, log) = open(&test.world.puppet(test.machine)).await;
+            let (manager, log) =
+                open(&test.world.puppet(test.machine), test.settings.clone()).await;
             let end = log.log_end_offset();
             assert!(end > Offset::ZERO, "the page cache has it");
             log.flush(end).await.expect("the disk is healthy");
             drop((manager, log));
             test.world.power_loss(test.machine);
-            let (_manager, log) = open(&test.world.puppet(test.machine)).await;
+            let (_manager, log) =
+                open(&test.world.puppet(test.machine), test.settings.clone()).await;
             assert_eq!(log.log_end_offset(), end, "what was flushed is there");
         });
         outcome.result.unwrap_or_else(|problem| panic!("seed {seed}: {problem}"));
@@ -556,12 +564,13 @@ fn log_that_expired_as_a_whole_does_not_give_its_offsets_again() {
             test.flush().await;
             let end = test.log.log_end_offset();
             test.log.set_high_watermark(end);
-            test.log.set_settings(LogSettings { retention_ms: Some(1), ..settings() });
+            test.log.set_settings(LogSettings { retention_ms: Some(1), ..test.settings.clone() });
             let retention = test.manager.apply_retention(Timestamp(test.time + 1_000_000));
             let patience = Duration::from_micros(test.random.between(&(1..20_000)));
             let _ = timeout(&test.runtime, patience, retention).await;
             test.world.power_loss(test.machine);
-            let (_manager, log) = open(&test.world.puppet(test.machine)).await;
+            let (_manager, log) =
+                open(&test.world.puppet(test.machine), test.settings.clone()).await;
             assert_eq!(log.log_end_offset(), end, "where the log goes on");
         });
         outcome.result.unwrap_or_else(|problem| panic!("seed {seed}: {problem}"));

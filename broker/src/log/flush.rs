@@ -204,7 +204,8 @@ impl<R: Runtime> PartitionLog<R> {
     /// unless a start would know the hole, and the name of a first segment, for a log without it would seem to begin with the
     /// second. A failure is sticky, as that of any sync.
     pub(super) async fn flush_before_roll(&self) -> io::Result<()> {
-        let flushed = if !self.has_stored_recovery_point() {
+        let would_not_be_known = !self.has_stored_recovery_point() || self.settings().compacts;
+        let flushed = if would_not_be_known {
             self.flush_once(Extent::All).await
         } else if self.segments.load().len() == 1 {
             self.make_names_durable().await

@@ -241,9 +241,16 @@ impl<R: Runtime> PartitionLog<R> {
         self.settings.load_full()
     }
 
-    /// Takes a changed configuration; holds from the next append on.
-    pub fn set_settings(&self, settings: Settings) {
-        self.settings.store(Arc::new(settings));
+    /// Takes a changed configuration; holds from the next append on. One that begins to be compacted is synced, for a start
+    /// will from now on take any hole between its segments for compaction's.
+    pub fn set_settings(self: &Arc<Self>, settings: Settings) {
+        let compacts = settings.compacts;
+        let before = self.settings.swap(Arc::new(settings));
+        if compacts && !before.compacts {
+            let log = Arc::clone(self);
+            // A failure is sticky, and whoever writes next is told.
+            self.runtime.spawn("log settle", async move { drop(log.settle().await) });
+        }
     }
 
     /// The sticky fault, once the disk has failed under this log.

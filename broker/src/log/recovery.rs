@@ -25,10 +25,12 @@
 //! | above it, topic not compacted | is a loss: the log ends there |
 //! | anywhere, and no recovery point is known | stays |
 //!
-//! The last row is Kafka's rule for all (it deletes only behind a segment that it had to cut, and so do we, besides). It is
-//! safe for records of others whose checkpoint is lost or was never copied. For our own it must not meet a power loss: as long
-//! as the checkpoint has no entry for a log, which is for a moment after its creation, each roll first syncs all that it leaves
-//! behind ([`flush_before_roll`](super::PartitionLog)), so that no tail can be lost. Afterwards a roll waits for nothing.
+//! To keep is Kafka's rule for all (it deletes only behind a segment that it had to cut, and so do we, besides). It is
+//! safe for records of others whose checkpoint is lost or was never copied. For our own it must not meet a power loss: where
+//! the topic is compacted, and as long as the checkpoint has no entry for a log, which is for a moment after its creation, each
+//! roll first syncs all that it leaves behind ([`flush_before_roll`](super::PartitionLog)), so that no tail can be lost. Any
+//! other roll waits for nothing. A topic that becomes a compacted one is synced when its broker hears of it; a power loss
+//! before that may make a hole that stays.
 
 mod files;
 mod producers;
