@@ -3,14 +3,19 @@
 use std::collections::BTreeSet;
 
 use ottla::metadata::{MetadataImage, PartitionRegistration};
-use ottla::model::NodeId;
+use ottla::model::{NodeId, TopicPartition};
 
 use crate::broker::{SimBroker, View};
 use crate::machine::MachineId;
 
-/// What is not whole yet; none when all is. Brokers that are `dead` must have been noticed to be.
+/// What is not whole yet; none when all is. Brokers that are `dead` must have been noticed to be. Past damage a follower cannot
+/// read, so of a `rotten` partition only a leader is expected.
 #[must_use]
-pub(crate) fn flaw(brokers: &[SimBroker], dead: &BTreeSet<MachineId>) -> Option<String> {
+pub(crate) fn flaw(
+    brokers: &[SimBroker],
+    dead: &BTreeSet<MachineId>,
+    rotten: &BTreeSet<TopicPartition>,
+) -> Option<String> {
     let mut views: Vec<(NodeId, View)> = Vec::new();
     for (id, broker) in (1..).zip(brokers) {
         if dead.contains(&broker.machine()) {
@@ -25,7 +30,7 @@ pub(crate) fn flaw(brokers: &[SimBroker], dead: &BTreeSet<MachineId>) -> Option<
     views
         .iter()
         .find_map(|(id, view)| flaw_of_broker(*id, view, image))
-        .or_else(|| flaw_of_partitions(image, &living))
+        .or_else(|| flaw_of_partitions(image, &living, rotten))
 }
 
 fn flaw_of_broker(id: NodeId, view: &View, image: &MetadataImage) -> Option<String> {
@@ -42,10 +47,15 @@ fn flaw_of_broker(id: NodeId, view: &View, image: &MetadataImage) -> Option<Stri
     (is_behind && !view.image.says_the_same_as(image)).then(|| format!("{id} has an older image"))
 }
 
-fn flaw_of_partitions(image: &MetadataImage, living: &BTreeSet<NodeId>) -> Option<String> {
+fn flaw_of_partitions(
+    image: &MetadataImage,
+    living: &BTreeSet<NodeId>,
+    rotten: &BTreeSet<TopicPartition>,
+) -> Option<String> {
     image.topics().iter().find_map(|topic| {
         topic.partitions.iter().find_map(|(index, partition)| {
-            let flaw = flaw_of_partition(partition, living)?;
+            let name = TopicPartition::new(topic.name.as_str(), index.0);
+            let flaw = flaw_of_partition(partition, living, rotten.contains(&name))?;
             Some(format!("{}-{index}: {flaw}", topic.name))
         })
     })
@@ -54,6 +64,7 @@ fn flaw_of_partitions(image: &MetadataImage, living: &BTreeSet<NodeId>) -> Optio
 fn flaw_of_partition(
     partition: &PartitionRegistration,
     living: &BTreeSet<NodeId>,
+    is_rotten: bool,
 ) -> Option<String> {
     let expected: BTreeSet<NodeId> =
         partition.replicas.iter().copied().filter(|id| living.contains(id)).collect();
@@ -61,5 +72,6 @@ fn flaw_of_partition(
     if partition.leader.is_none_or(|leader| !living.contains(&leader)) {
         return Some(format!("its leader is {:?}", partition.leader));
     }
-    (in_sync != expected).then(|| format!("{in_sync:?} are in sync, not {expected:?}"))
+    (in_sync != expected && !is_rotten)
+        .then(|| format!("{in_sync:?} are in sync, not {expected:?}"))
 }

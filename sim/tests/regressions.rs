@@ -35,7 +35,12 @@ mod seeds;
 ///
 /// 30021: retention deleted what the last client had just been told was the beginning, before it had read it. The simulator
 /// was wrong; it begins again where the log begins by then.
-const SEEDS: [u64; 12] = [8, 11, 17, 20, 27, 32, 68, 153, 171, 246, 1685, 30021];
+///
+/// 80393, 80669: the broker was killed when the first snapshot, with the voters, had got its name; the next one found it, went
+/// on, and lost power before anybody had made that name durable. What was left was a metadata log in which nobody votes: the
+/// broker waited for a quorum for ever. See `voters_that_an_interrupted_format_wrote_survive_a_power_loss` in
+/// `sim/tests/metadata_directory.rs`.
+const SEEDS: [u64; 14] = [8, 11, 17, 20, 27, 32, 68, 153, 171, 246, 1685, 30021, 80393, 80669];
 
 #[test]
 fn seeds_that_failed_once_hold() {
@@ -66,7 +71,10 @@ fn seeds_that_failed_once_hold() {
 /// synced all the same now.
 ///
 /// 5160: the simulator was wrong: two blows that overlapped put back what the other had made of the disk, so it failed for ever.
-const SEEDS_OF_CLUSTERS: [u64; 9] = [4, 8, 29, 46, 79, 5047, 5075, 5160, 5274];
+///
+/// 80099: the simulator was wrong: a follower had kept a record of its own before the leader's log start, where nobody can read.
+/// (80911, 460 s long, is not run again: it wanted a follower in sync whose leader's records a bit had spoilt.)
+const SEEDS_OF_CLUSTERS: [u64; 10] = [4, 8, 29, 46, 79, 5047, 5075, 5160, 5274, 80099];
 
 #[test]
 fn clusters_that_failed_once_hold() {

@@ -32,9 +32,11 @@ pub(super) async fn load<R: Runtime>(runtime: &R, options: &Options) -> Result<L
     let directory = options.log_directory.join(METADATA_LOG);
     if !snapshots::is_formatted(disk, &options.log_directory).await? {
         disk.create_directory(&directory).await?;
-        disk.sync_directory(&options.log_directory).await?;
     }
     snapshots::remove_leftovers(disk, &directory).await?;
+    // A process that was killed may have given these names and not made them durable; from here on we build on them.
+    disk.sync_directory(&options.log_directory).await?;
+    disk.sync_directory(&directory).await?;
     let newest = snapshots::read_newest(disk, &directory).await?;
     let ids = snapshots::list_snapshots(disk, &directory).await?;
     let log = open_log(runtime, options, ids.first().copied()).await?;

@@ -1,7 +1,8 @@
 //! `logs-differ`: of two disks, both with something below a high watermark at one offset of a partition, each has another batch there.
 //!
 //! Batches are compared as they stand in the page cache, with leader epochs, producers and checksums. The metadata log is one more
-//! partition here. Partitions with rotten bits are left out.
+//! partition here. Partitions with rotten bits are left out, and so is what lies before a log's start: nobody can read it, and a
+//! follower that fetches from the start on never looks whether it is the leader's.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -40,6 +41,7 @@ struct Reading<'a> {
     disk: &'a SimDisk,
     directory: PathBuf,
     key: Key,
+    start: i64,
     committed: i64,
 }
 
@@ -52,12 +54,13 @@ impl Logs {
         let mut breaches = Vec::new();
         for process in &look.processes {
             let disk = look.world.disk(process.machine);
-            let reading = |name: &str, key: Key, committed: i64| Reading {
+            let reading = |name: &str, key: Key, (start, committed): (i64, i64)| Reading {
                 id: process.id,
                 life: process.life,
                 disk: &disk,
                 directory: Path::new(DATA_DIRECTORY).join(name),
                 key,
+                start,
                 committed,
             };
             for replica in &process.replicas {
@@ -65,14 +68,15 @@ impl Logs {
                     continue;
                 }
                 let name = replica.partition.to_string();
-                let reading = reading(&name, replica.key, replica.high_watermark);
+                let reading =
+                    reading(&name, replica.key, (replica.log_start, replica.high_watermark));
                 if let Some(what) = self.read(&reading) {
                     let what = format!("{name}: {what}");
                     breaches.push(replica.breach(Verdict::LogsDiffer, what));
                 }
             }
             let committed = process.view.quorum.high_watermark().value();
-            let reading = reading(METADATA, (ottla::model::TopicId::ZERO, 0), committed);
+            let reading = reading(METADATA, (ottla::model::TopicId::ZERO, 0), (0, committed));
             if let Some(what) = self.read(&reading) {
                 let what = format!("{METADATA}: {what}");
                 breaches.push(Breach { verdict: Verdict::LogsDiffer, partition: None, what });
@@ -88,6 +92,7 @@ impl Logs {
         if cursor.life != reading.life {
             *cursor = Cursor { life: reading.life, ..Cursor::default() };
         }
+        cursor.next = cursor.next.max(reading.start);
         let known = known.entry(reading.key).or_default();
         while cursor.next < reading.committed {
             let (base, batch) = cursor.next_batch(reading)?;

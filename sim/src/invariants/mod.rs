@@ -53,6 +53,7 @@ struct Replica {
     leading: Option<LeaderEpoch>,
     /// The leader epoch it knows.
     epoch: LeaderEpoch,
+    log_start: i64,
     log_end: i64,
     high_watermark: i64,
     /// How many are in sync, as far as it reckons.
@@ -113,6 +114,7 @@ fn replicas(view: &View) -> Vec<Replica> {
         // In this order: the log only grows while nothing else runs.
         high_watermark: partition.log().high_watermark().value(),
         log_end: partition.log().log_end_offset().value(),
+        log_start: partition.log().log_start_offset().value(),
         in_sync: partition.in_sync_replicas().len(),
         minimum: partition.log().settings().min_insync_replicas,
     });

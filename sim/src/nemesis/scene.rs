@@ -248,7 +248,9 @@ impl Scene {
         let deadline = self.world.now() + limit;
         loop {
             let dead = self.kept_down().clone();
-            let Some(flaw) = flaw(&self.brokers, &dead) else { return Ok(None) };
+            let Some(flaw) = flaw(&self.brokers, &dead, &self.damage().rotten) else {
+                return Ok(None);
+            };
             if self.world.now() >= deadline {
                 return Ok(Some(flaw));
             }
